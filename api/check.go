@@ -94,3 +94,9 @@ func WorstStatus(checks []Check) string {
 	}
 	return worst
 }
+
+// CheckUpdate is the body of /v1/agent/check/update: the result of a TTL check.
+type CheckUpdate struct {
+	Status string
+	Output string
+}

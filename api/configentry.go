@@ -1,6 +1,8 @@
 package api
 
 import (
+	"encoding/json"
+	"fmt"
 	"net/http"
 )
 
@@ -66,6 +68,23 @@ func DecodeConfigEntry(data []byte) (ConfigEntry, error) {
 	}
 	if err := decodeTree(fields, entry); err != nil {
 		return nil, err
+	}
+	return entry, nil
+}
+
+// UnmarshalConfigEntry reads an entry that a program wrote, such as a server's answer. Keys that it does not know are
+// passed over, so that it understands a newer server.
+func UnmarshalConfigEntry(data []byte) (ConfigEntry, error) {
+	var head struct{ Kind string }
+	if err := json.Unmarshal(data, &head); err != nil {
+		return nil, fmt.Errorf("decode config entry: %w", err)
+	}
+	entry, err := NewConfigEntry(head.Kind)
+	if err != nil {
+		return nil, err
+	}
+	if err := json.Unmarshal(data, entry); err != nil {
+		return nil, fmt.Errorf("decode %s config entry: %w", head.Kind, err)
 	}
 	return entry, nil
 }

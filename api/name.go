@@ -6,7 +6,7 @@ import (
 	"unicode"
 )
 
-// maxName bounds the names of nodes, services and checks and their ids. DNS labels allow 63; longer names are found
+// maxName bounds the names and ids of nodes and services. DNS labels allow 63; longer names are found
 // through HTTP only.
 const maxName = 128
 

@@ -23,9 +23,6 @@ func (*ProxyDefaults) EntryKind() string { return KindProxyDefaults }
 // EntryName returns the entry's name, "global" in a valid entry.
 func (e *ProxyDefaults) EntryName() string { return e.Name }
 
-// UnmarshalJSON reads the entry leniently in its keys and strictly in everything else.
-func (e *ProxyDefaults) UnmarshalJSON(data []byte) error { return decodeJSON(data, e) }
-
 // FailoverPolicy tells in which order instances elsewhere are used.
 type FailoverPolicy struct {
 	Mode    string   `json:",omitempty"` // "", "sequential" or "order-by-locality"

@@ -1,7 +1,5 @@
 package api
 
-import "maps"
-
 // The kinds of service; a plain service has none.
 const (
 	KindTypical            = ""
@@ -201,14 +199,14 @@ func NewAgentService(s *Service, datacenter string) AgentService {
 	return a
 }
 
-// AsService is the way back: the instance that an agent's answer shows.
+// AsService is the way back: the instance that an agent's answer shows. Maps and slices are shared.
 func (a *AgentService) AsService() Service {
 	s := Service{
 		Kind:              a.Kind,
 		ID:                a.ID,
 		Service:           a.Service,
 		Tags:              a.Tags,
-		Meta:              maps.Clone(a.Meta),
+		Meta:              a.Meta,
 		Port:              a.Port,
 		SocketPath:        a.SocketPath,
 		Address:           a.Address,

@@ -28,9 +28,6 @@ func (*ServiceDefaults) EntryKind() string { return KindServiceDefaults }
 // EntryName returns the name of the service.
 func (e *ServiceDefaults) EntryName() string { return e.Name }
 
-// UnmarshalJSON reads the entry leniently in its keys and strictly in everything else.
-func (e *ServiceDefaults) UnmarshalJSON(data []byte) error { return decodeJSON(data, e) }
-
 // UpstreamConfig says how the service's proxies treat its upstreams: all of them, and single ones.
 type UpstreamConfig struct {
 	Overrides []UpstreamSettings `json:",omitempty"`

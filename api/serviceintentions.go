@@ -17,9 +17,6 @@ func (*ServiceIntentions) EntryKind() string { return KindServiceIntentions }
 // EntryName returns the name of the destination, or "*".
 func (e *ServiceIntentions) EntryName() string { return e.Name }
 
-// UnmarshalJSON reads the entry leniently in its keys and strictly in everything else.
-func (e *ServiceIntentions) UnmarshalJSON(data []byte) error { return decodeJSON(data, e) }
-
 // SourceIntention is one source and what it may do. The legacy fields hold what only the intention API by id knows.
 type SourceIntention struct {
 	Name             string
