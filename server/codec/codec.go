@@ -1,0 +1,50 @@
+// Package codec is the one encoding of what Parley's servers write and say to one another: Raft log entries, Raft
+// snapshots and the payloads of RPC are msgpack (https://msgpack.org), with fields named as in the public JSON.
+// It leaves versions and types to those who know them: an envelope, a snapshot's header, a table.
+package codec
+
+import (
+	"fmt"
+	"reflect"
+
+	"github.com/hashicorp/go-msgpack/v2/codec"
+)
+
+// handle holds the encoding's options. It is safe for concurrent use and never changed after it is built.
+var handle = newHandle()
+
+func newHandle() *codec.MsgpackHandle {
+	h := &codec.MsgpackHandle{WriteExt: true}
+	h.RawToString = true
+	h.MapType = reflect.TypeFor[map[string]any]()
+	// Canonical: map keys sorted, so that equal values have equal bytes on every server.
+	h.Canonical = true
+	return h
+}
+
+// Handle returns the options shared by all encoders and decoders, for those who stream.
+func Handle() *codec.MsgpackHandle { return handle }
+
+// Encode returns v as msgpack. It fails only for values which have no encoding, such as channels.
+func Encode(v any) ([]byte, error) {
+	var out []byte
+	if err := codec.NewEncoderBytes(&out, handle).Encode(v); err != nil {
+		return nil, fmt.Errorf("encode %T: %w", v, err)
+	}
+	return out, nil
+}
+
+// Decode reads one value of msgpack into the value that v points to. Fields that v does not have are skipped, so an
+// older release reads what a newer one wrote, as long as the type and version that stand before it are known.
+func Decode(data []byte, v any) (err error) {
+	// The library reports some malformed input by panicking past its own recovery; a log entry or a packet must not.
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("decode %T: %v", v, r)
+		}
+	}()
+	if err := codec.NewDecoderBytes(data, handle).Decode(v); err != nil {
+		return fmt.Errorf("decode %T: %w", v, err)
+	}
+	return nil
+}

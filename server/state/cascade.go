@@ -1,0 +1,79 @@
+package state
+
+import (
+	"slices"
+
+	"github.com/parleymesh/parley/api"
+)
+
+// This file is the one place where a change of one table changes another or wakes who reads another.
+
+// nodeChanged wakes those who read a node: by itself, or beside the instances on it.
+func nodeChanged(tx *Tx, node string) {
+	tx.touch(topicNodes, "")
+	tx.touch(topicNode, fold(node))
+	for i := range services.list(tx, tx.key(fold(node))) {
+		instanceChanged(tx, &i.Service)
+	}
+}
+
+// nodeGone removes what is on a node that goes.
+func nodeGone(tx *Tx, n *api.Node) {
+	for _, i := range collect(services.list(tx, tx.key(fold(n.Node)))) {
+		DeleteService(tx, n.Node, i.Service.ID)
+	}
+	for _, c := range collect(checks.list(tx, tx.key(fold(n.Node)))) {
+		deleteCheck(tx, c)
+	}
+	tx.touch(topicNodes, "")
+	tx.touch(topicNode, fold(n.Node))
+}
+
+// serviceChanged wakes those who read an instance. Its checks carry its name and tags, so they change with it. Of old and
+// next, one may be nil.
+func serviceChanged(tx *Tx, node string, old, next *Instance) {
+	tx.touch(topicNode, fold(node))
+	if old == nil || next == nil || old.Service.Service != next.Service.Service || !slices.Equal(old.Service.Tags, next.Service.Tags) {
+		tx.touch(topicServices, "")
+	}
+	if old != nil {
+		instanceChanged(tx, &old.Service)
+	}
+	if next == nil {
+		return
+	}
+	instanceChanged(tx, &next.Service)
+	for _, c := range collect(InstanceChecks(tx, node, next.Service.ID)) {
+		PutCheck(tx, *c)
+	}
+}
+
+// instanceChanged wakes those who read a service's instances.
+func instanceChanged(tx *Tx, s *api.Service) {
+	tx.touch(topicService, fold(s.Service))
+	healthChanged(tx, s)
+}
+
+// healthChanged wakes those who read a service's instances with their checks.
+func healthChanged(tx *Tx, s *api.Service) {
+	tx.touch(topicHealth, fold(s.Service))
+	if d := meshDestination(s); d != "" {
+		tx.touch(topicMesh, fold(d))
+	}
+}
+
+// checkChanged wakes those who read a check: a node's check concerns every instance on it.
+func checkChanged(tx *Tx, c *api.Check) {
+	tx.touch(topicChecks, "")
+	tx.touch(topicNode, fold(c.Node))
+	if c.ServiceID != "" {
+		if i := services.get(tx, tx.key(fold(c.Node), c.ServiceID)); i != nil {
+			healthChanged(tx, &i.Service)
+		}
+		tx.touch(topicServiceChecks, fold(c.ServiceName))
+		return
+	}
+	for i := range services.list(tx, tx.key(fold(c.Node))) {
+		healthChanged(tx, &i.Service)
+	}
+}

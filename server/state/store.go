@@ -1,0 +1,138 @@
+// Package state is the replicated state: rows in tables, one file of free functions over a transaction for each table.
+// cascade.go is the one place where a change of one table changes another.
+//
+// A transaction that reads records the topics it read, one that writes collects the topics it touched; so whoever waits for
+// a query is woken by exactly what the query read. The last index at which a topic was touched is a row too, and is
+// kept when the thing itself is gone: a name's index never goes back.
+//
+// The package knows no Raft, no permission and no HTTP. With no Raft around it, a Store is a fast in-memory store.
+package state
+
+import (
+	"iter"
+	"strings"
+	"sync/atomic"
+
+	"github.com/hashicorp/go-memdb"
+
+	"github.com/parleymesh/parley/api"
+)
+
+// Store holds all tables. Reads see one moment; there is one writer at a time.
+type Store struct {
+	db      *memdb.MemDB
+	commits atomic.Uint64
+}
+
+// New returns an empty store.
+func New() *Store {
+	schema := &memdb.DBSchema{Tables: map[string]*memdb.TableSchema{}}
+	for _, t := range tables {
+		schema.Tables[t.tableName()] = rowSchema(t.tableName())
+	}
+	db, err := memdb.NewMemDB(schema)
+	if err != nil {
+		// The schema is made of constants: only a mistake in tables.go can be refused.
+		panic(err)
+	}
+	return &Store{db: db}
+}
+
+// Read returns a transaction that sees the state of now. It needs no closing.
+func (s *Store) Read() *Tx { return &Tx{mem: s.db.Txn(false)} }
+
+// Watch is Read, and the transaction records the topics it reads. Commits is the count of commits before it: whoever
+// subscribes to the topics afterwards, and then finds the count unchanged, has missed nothing.
+func (s *Store) Watch() (tx *Tx, commits uint64) {
+	commits = s.commits.Load()
+	return &Tx{mem: s.db.Txn(false), seen: map[Topic]uint64{}}, commits
+}
+
+// Commits counts the commits so far.
+func (s *Store) Commits() uint64 { return s.commits.Load() }
+
+// Write returns the writing transaction; it waits for the one before. It ends with Commit or Abort.
+func (s *Store) Write() *Tx {
+	return &Tx{mem: s.db.Txn(true), commits: &s.commits, touched: map[Topic]struct{}{}}
+}
+
+// Tx is a transaction. It is used by one goroutine.
+type Tx struct {
+	mem     *memdb.Txn
+	commits *atomic.Uint64 // of the store; for a write
+	tenant  api.Tenant
+	index   uint64
+	wrote   bool
+	seen    map[Topic]uint64   // topics read and their last index; nil when nobody asks
+	touched map[Topic]struct{} // topics changed
+}
+
+// At sets whose rows the transaction is about and, for a write, the index that its changes bear.
+func (tx *Tx) At(tenant api.Tenant, index uint64) { tx.tenant, tx.index = tenant, index }
+
+// Index is the index that changes bear.
+func (tx *Tx) Index() uint64 { return tx.index }
+
+// Wrote reports whether anything was written since the start or the last call.
+func (tx *Tx) Wrote() bool {
+	w := tx.wrote
+	tx.wrote = false
+	return w
+}
+
+// Commit makes the changes visible and returns the topics to publish.
+func (tx *Tx) Commit() []Topic {
+	tx.mem.Commit()
+	tx.commits.Add(1)
+	out := make([]Topic, 0, len(tx.touched))
+	for t := range tx.touched {
+		out = append(out, t)
+	}
+	return out
+}
+
+// Abort drops the changes. After Commit it does nothing.
+func (tx *Tx) Abort() { tx.mem.Abort() }
+
+// Seen returns the topics read and the highest index at which one of them was touched; 1 when none ever was, because
+// 0 would tell a client that it cannot wait.
+func (tx *Tx) Seen() (topics []Topic, index uint64) {
+	index = 1
+	for t, i := range tx.seen {
+		topics = append(topics, t)
+		index = max(index, i)
+	}
+	return topics, index
+}
+
+// key builds the key of a row: the tenant, then the parts, each ended by a zero byte so that the key of a whole is a
+// prefix of the keys of its parts. Every key of every table comes from here.
+func (tx *Tx) key(parts ...string) string { return key(tx.tenant, parts...) }
+
+func key(t api.Tenant, parts ...string) string {
+	var b strings.Builder
+	for _, p := range []string{t.Peer, t.Partition, t.Namespace} {
+		b.WriteString(p)
+		b.WriteByte(0)
+	}
+	for _, p := range parts {
+		b.WriteString(p)
+		b.WriteByte(0)
+	}
+	return b.String()
+}
+
+// openKey is key without the end of the last part: the prefix of all names that begin with it.
+func (tx *Tx) openKey(parts ...string) string {
+	k := tx.key(parts...)
+	return k[:len(k)-1]
+}
+
+// collect returns what seq yields.
+func collect[T any](seq iter.Seq[*T]) []*T {
+	var out []*T
+	for v := range seq {
+		out = append(out, v)
+	}
+	return out
+}

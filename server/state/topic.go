@@ -1,0 +1,73 @@
+package state
+
+import (
+	"strings"
+
+	"github.com/parleymesh/parley/api"
+)
+
+// Topic names one thing that can change and be waited for, whether it exists or not.
+type Topic struct {
+	Tenant api.Tenant
+	Kind   Kind
+	Name   string
+}
+
+// Kind is a kind of topic.
+type Kind string
+
+// topicIndex is the row that remembers when a topic was last touched.
+type topicIndex struct {
+	Topic Topic
+	Index uint64
+}
+
+var topics = &table[topicIndex]{
+	name: "topics", version: 1,
+	key: func(_ *Tx, t *topicIndex) string { return t.Topic.key() },
+}
+
+func (t Topic) key() string { return key(t.Tenant, string(t.Kind), t.Name) }
+
+// tenantOf reads the tenant back from a key.
+func tenantOf(key string) api.Tenant {
+	parts := strings.SplitN(key, "\x00", 4)
+	if len(parts) < 4 {
+		return api.Tenant{}
+	}
+	return api.Tenant{Peer: parts[0], Partition: parts[1], Namespace: parts[2]}
+}
+
+// saw records that the transaction has read a topic.
+func (tx *Tx) saw(kind Kind, name string) {
+	if tx.seen == nil {
+		return
+	}
+	t := Topic{tx.tenant, kind, name}
+	if _, ok := tx.seen[t]; ok {
+		return
+	}
+	var last uint64
+	if row := topics.get(tx, t.key()); row != nil {
+		last = row.Index
+	}
+	tx.seen[t] = last
+}
+
+// sawAt is saw for a topic whose last index stands in the row that was read, and not in the table of topics.
+func (tx *Tx) sawAt(kind Kind, name string, index uint64) {
+	if tx.seen != nil {
+		t := Topic{tx.tenant, kind, name}
+		tx.seen[t] = max(tx.seen[t], index)
+	}
+}
+
+// touch marks a topic as changed at the transaction's index.
+func (tx *Tx) touch(kind Kind, name string) {
+	t := Topic{tx.tenant, kind, name}
+	topics.put(tx, &topicIndex{Topic: t, Index: tx.index})
+	tx.touched[t] = struct{}{}
+}
+
+// wake marks a topic as changed whose row itself bears the index.
+func (tx *Tx) wake(kind Kind, name string) { tx.touched[Topic{tx.tenant, kind, name}] = struct{}{} }
