@@ -153,14 +153,14 @@ type boundedReader struct {
 }
 
 func (b *boundedReader) Read(p []byte) (int, error) {
-	if b.left < 0 {
-		return 0, fmt.Errorf("it is larger than %d bytes", int64(maxAnswer))
-	}
 	if int64(len(p)) > b.left+1 {
 		p = p[:b.left+1]
 	}
 	n, err := b.r.Read(p)
-	b.left -= int64(n)
+	if b.left -= int64(n); b.left < 0 {
+		b.left = 0
+		return 0, fmt.Errorf("it is larger than %d bytes", int64(maxAnswer))
+	}
 	return n, err
 }
 

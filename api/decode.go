@@ -322,7 +322,7 @@ func describe(v any) string {
 
 // nearest proposes the known key that is most like an unknown one, or nothing if none is.
 func nearest(key string, fields map[string]field) string {
-	best, bestDistance := "", 1+len(key)/3
+	best, bestDistance := "", 2+len(key)/4
 	for folded, f := range fields {
 		d := distance(fold(key), folded)
 		if d < bestDistance || d == bestDistance && f.name < best {
