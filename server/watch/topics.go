@@ -45,9 +45,9 @@ func (t *Topics[K]) Subscribe() *Subscription[K] {
 	return s
 }
 
-// Watch replaces the names that wake the subscription. After it returns no change of them is missed; the caller reads
-// the state once more after naming something new.
-func (s *Subscription[K]) Watch(keys []K) {
+// Watch replaces the names that wake the subscription. After it returns no change of them is missed. It reports whether
+// one of them is new: the caller then makes sure that it was not changed before.
+func (s *Subscription[K]) Watch(keys []K) (added bool) {
 	t := s.topics
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -57,6 +57,7 @@ func (s *Subscription[K]) Watch(keys []K) {
 		if _, ok := s.keys[k]; ok {
 			continue
 		}
+		added = true
 		if t.subs[k] == nil {
 			t.subs[k] = map[*Subscription[K]]struct{}{}
 		}
@@ -68,6 +69,7 @@ func (s *Subscription[K]) Watch(keys []K) {
 		}
 	}
 	s.keys = want
+	return added
 }
 
 // Close ends the subscription. C receives nothing more.

@@ -60,17 +60,6 @@ func (vs *Views[K, R]) Open(key K, feed Feed[R]) *Reader[R] {
 	return &Reader[R]{view: s.view, closed: vs.ctx, release: sync.OnceFunc(func() { vs.release(s) })}
 }
 
-// Peek returns the state of the view called key when it is being kept up to date.
-func (vs *Views[K, R]) Peek(key K) (State[R], bool) {
-	vs.mu.Lock()
-	s := vs.views[key]
-	vs.mu.Unlock()
-	if s == nil {
-		return State[R]{}, false
-	}
-	return s.view.State()
-}
-
 // Len returns how many views there are, with and without readers.
 func (vs *Views[K, R]) Len() int {
 	vs.mu.Lock()

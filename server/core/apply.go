@@ -1,0 +1,116 @@
+package core
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/hashicorp/raft"
+
+	"github.com/parleymesh/parley/server/codec"
+	"github.com/parleymesh/parley/server/verb"
+)
+
+// Apply carries out a command from this process.
+func (c *Core) Apply(ctx context.Context, o verb.Options, cmd verb.Command) (verb.Result, error) {
+	if err := cmd.Validate(); err != nil {
+		return verb.Result{}, err
+	}
+	e, err := verb.Wrap(o, cmd.CommandType(), cmd)
+	if err != nil {
+		return verb.Result{}, err
+	}
+	return c.apply(ctx, e, cmd)
+}
+
+// ApplyEnvelope carries out a command that has come from elsewhere.
+func (c *Core) ApplyEnvelope(ctx context.Context, e verb.Envelope) (verb.Result, error) {
+	cmd, err := c.opts.Types.command(e)
+	if err != nil {
+		return verb.Result{}, err
+	}
+	if err := cmd.Validate(); err != nil {
+		return verb.Result{}, err
+	}
+	return c.apply(ctx, e, cmd)
+}
+
+func (c *Core) apply(ctx context.Context, e verb.Envelope, cmd verb.Command) (verb.Result, error) {
+	if err := c.route(e.Datacenter); err != nil {
+		return verb.Result{}, err
+	}
+	return hold(ctx, c, e.Forwarded, func(ctx context.Context) (verb.Result, error) {
+		if c.Ready() {
+			return c.applyHere(e, cmd)
+		}
+		leader, err := c.elsewhere(e.Forwarded)
+		if err != nil {
+			return verb.Result{}, err
+		}
+		return leader.ApplyEnvelope(ctx, e)
+	})
+}
+
+// elsewhere returns the way to another server that leads.
+func (c *Core) elsewhere(forwarded bool) (verb.Handler, error) {
+	if forwarded {
+		return nil, verb.ErrNotLeader
+	}
+	if addr, _ := c.raft.LeaderWithID(); addr == "" || c.opts.Leader == nil || c.raft.State() == raft.Leader {
+		return nil, verb.ErrNoLeader
+	}
+	return c.opts.Leader, nil
+}
+
+// applyHere authorises, stamps and replicates a command on the leader.
+func (c *Core) applyHere(e verb.Envelope, cmd verb.Command) (verb.Result, error) {
+	tx := c.Store().Read()
+	tx.At(e.Tenant, 0)
+	judge, err := c.opts.Authorizer.Judge(tx, e.Token)
+	if err != nil {
+		return verb.Result{}, err
+	}
+	if err := allow(judge, cmd.Needs(tx)); err != nil {
+		return verb.Result{}, err
+	}
+	return c.replicate(e, cmd)
+}
+
+// replicate stamps a command, appends it to the log and waits until it is applied here.
+func (c *Core) replicate(e verb.Envelope, cmd verb.Command) (verb.Result, error) {
+	if s, ok := cmd.(verb.Stamped); ok {
+		stamped := s.Stamp(verb.Stamp{Time: time.Now().UTC(), NewID: uuid.NewString})
+		payload, err := codec.Encode(stamped)
+		if err != nil {
+			return verb.Result{}, fmt.Errorf("stamp %s: %w", e.Type, err)
+		}
+		e.Payload = payload
+	}
+	// The log keeps neither secrets nor how the request came.
+	e.Token, e.Datacenter, e.Forwarded = "", "", false
+	data, err := codec.Encode(e)
+	if err != nil {
+		return verb.Result{}, err
+	}
+	f := c.raft.Apply(data, c.opts.Hold)
+	if err := f.Error(); err != nil {
+		return verb.Result{}, appendError(err)
+	}
+	o := f.Response().(outcome)
+	return o.result, o.err
+}
+
+// appendError tells a refusal before the append from an unknown outcome.
+func appendError(err error) error {
+	switch {
+	case errors.Is(err, raft.ErrNotLeader), errors.Is(err, raft.ErrLeadershipTransferInProgress), errors.Is(err, raft.ErrEnqueueTimeout):
+		return verb.ErrNoLeader
+	case errors.Is(err, raft.ErrLeadershipLost), errors.Is(err, raft.ErrAbortedByRestore):
+		return verb.ErrUnknownOutcome
+	case errors.Is(err, raft.ErrRaftShutdown):
+		return fmt.Errorf("%w: this server is stopping", verb.ErrUnknownOutcome)
+	}
+	return fmt.Errorf("append to the log: %w", err)
+}

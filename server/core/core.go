@@ -1,0 +1,293 @@
+// Package core carries out the two verbs, once for all nouns. A command is checked, routed to the leader, authorised
+// against its state, stamped, replicated through Raft and applied on every server; a query runs where its consistency
+// mode says, is authorised there, and can be watched. Around them stand the Raft FSM and the life of a leader: named
+// loops that start with leadership and end with it.
+//
+// core knows no noun: what commands and queries there are it is told by Options.Types. It knows no network either: the
+// Raft transport and the way to the leader are handed in.
+package core
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/hashicorp/raft"
+
+	"github.com/parleymesh/parley/api"
+	"github.com/parleymesh/parley/server/state"
+	"github.com/parleymesh/parley/server/verb"
+	"github.com/parleymesh/parley/server/watch"
+)
+
+// Options is what a Core is made of.
+type Options struct {
+	Datacenter string
+	Types      Types
+	Authorizer Authorizer
+	// Leader reaches the server that leads, for requests that this server may not answer itself. It marks what it
+	// sends as forwarded. Nil for a server that is alone.
+	Leader verb.Handler
+	// Loops run while this server leads.
+	Loops []Loop
+
+	Raft      *raft.Config
+	Logs      raft.LogStore
+	Stable    raft.StableStore
+	Snapshots raft.SnapshotStore
+	Transport raft.Transport
+
+	// Hold is how long a request that can wait for a leader does; 0 means DefaultHold.
+	Hold time.Duration
+	// DefaultWait and MaxWait bound blocking queries; 0 means 5 and 10 minutes.
+	DefaultWait, MaxWait time.Duration
+
+	Logger *slog.Logger
+}
+
+// DefaultHold covers an election at the default timing with room to spare.
+const DefaultHold = 7 * time.Second
+
+// Authorizer judges what the bearer of a token may do, by the state of the server it is asked on.
+type Authorizer interface {
+	// Judge returns who decides for the token. The error, for a token that is none, is an *api.Error.
+	Judge(tx *state.Tx, token string) (Judge, error)
+}
+
+// Judge decides for one token.
+type Judge interface {
+	Decide(p api.Permission) api.Decision
+	// Unlimited reports that every decision is to allow, so that a list need not be judged row by row.
+	Unlimited() bool
+}
+
+// Core is one server's part in the replicated state.
+type Core struct {
+	opts   Options
+	log    *slog.Logger
+	raft   *raft.Raft
+	fsm    *fsm
+	topics *watch.Topics[state.Topic]
+	views  *watch.Views[viewKey, *verb.Row]
+	verify verifier
+
+	mu      sync.Mutex
+	term    context.Context // while this server leads and is ready
+	changed chan struct{}   // closed and replaced when leadership, here or elsewhere, changes
+
+	failed chan error // receives why the FSM stopped
+	cancel context.CancelFunc
+	done   sync.WaitGroup
+}
+
+// New starts raft over what the stores hold.
+func New(o Options) (*Core, error) {
+	if o.Hold == 0 {
+		o.Hold = DefaultHold
+	}
+	if o.DefaultWait == 0 {
+		o.DefaultWait = 5 * time.Minute
+	}
+	if o.MaxWait == 0 {
+		o.MaxWait = 10 * time.Minute
+	}
+	c := &Core{
+		opts: o, log: o.Logger.With("component", "core"),
+		topics:  watch.NewTopics[state.Topic](),
+		views:   watch.NewViews[viewKey, *verb.Row](),
+		changed: make(chan struct{}),
+		failed:  make(chan error, 1),
+	}
+	c.fsm = newFSM(o.Types, c.topics, c.fail)
+	var err error
+	if c.raft, err = raft.NewRaft(o.Raft, c.fsm, o.Logs, o.Stable, o.Snapshots, o.Transport); err != nil {
+		c.views.Close()
+		return nil, fmt.Errorf("start raft: %w", err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	c.cancel = cancel
+	c.verify.ask = func() error { return c.raft.VerifyLeader().Error() }
+	c.done.Go(func() { c.reign(ctx) })
+	c.done.Go(func() { c.observe(ctx) })
+	return c, nil
+}
+
+// Raft gives access to raft for those who look after its members.
+func (c *Core) Raft() *raft.Raft { return c.raft }
+
+// Store returns the state as this server has it.
+func (c *Core) Store() *state.Store { return c.fsm.store.Load() }
+
+// Failed receives the reason when the state can go on no further, as when the log holds an entry of a type that this
+// release does not know. The process must then stop: going on would make this server's state differ from the others'.
+func (c *Core) Failed() <-chan error { return c.failed }
+
+func (c *Core) fail(err error) {
+	select {
+	case c.failed <- err:
+	default:
+	}
+}
+
+// Ready reports whether this server leads and answers for it: it has applied the first entry of its term and the loops'
+// preparations are done.
+func (c *Core) Ready() bool {
+	_, ok := c.leading()
+	return ok
+}
+
+// leading returns a context that ends with this server's leadership.
+func (c *Core) leading() (context.Context, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.term, c.term != nil
+}
+
+// leadership returns a channel that is closed when who leads has changed.
+func (c *Core) leadership() <-chan struct{} {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.changed
+}
+
+// setTerm tells those who wait that leadership has changed. A nil term: not here.
+func (c *Core) setTerm(term context.Context) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.term = term
+	close(c.changed)
+	c.changed = make(chan struct{})
+}
+
+// observe wakes those who wait for a leader when another server becomes one.
+func (c *Core) observe(ctx context.Context) {
+	seen := make(chan raft.Observation, 4)
+	o := raft.NewObserver(seen, false, func(o *raft.Observation) bool {
+		_, ok := o.Data.(raft.LeaderObservation)
+		return ok
+	})
+	c.raft.RegisterObserver(o)
+	defer c.raft.DeregisterObserver(o)
+	for {
+		select {
+		case <-seen:
+			c.mu.Lock()
+			close(c.changed)
+			c.changed = make(chan struct{})
+			c.mu.Unlock()
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// Close stops the loops, raft and all views, and waits for them. Handing leadership over first is the caller's part.
+func (c *Core) Close() error {
+	c.cancel()
+	err := c.raft.Shutdown().Error()
+	c.done.Wait()
+	c.views.Close()
+	if errors.Is(err, raft.ErrRaftShutdown) {
+		return nil
+	}
+	return err
+}
+
+// hold repeats try while the reason for its failure is that nobody leads, each time who leads changes, and now and then.
+func hold[T any](ctx context.Context, c *Core, forwarded bool, try func(context.Context) (T, error)) (T, error) {
+	deadline := time.NewTimer(c.opts.Hold)
+	defer deadline.Stop()
+	pause := 20 * time.Millisecond
+	for {
+		changed := c.leadership()
+		v, err := try(ctx)
+		if err == nil || forwarded || !verb.Retriable(err) {
+			return v, err
+		}
+		again := time.NewTimer(pause)
+		pause = min(2*pause, time.Second)
+		select {
+		case <-changed:
+		case <-again.C:
+		case <-deadline.C:
+			again.Stop()
+			return v, err
+		case <-ctx.Done():
+			again.Stop()
+			return v, errors.Join(err, ctx.Err())
+		}
+		again.Stop()
+	}
+}
+
+// route refuses what is meant for a datacenter that is not this one.
+func (c *Core) route(dc string) error {
+	if dc == "" || dc == c.opts.Datacenter {
+		return nil
+	}
+	return fmt.Errorf("%w: %q is not known here; this is %q", verb.ErrNoPath, dc, c.opts.Datacenter)
+}
+
+// allow returns a refusal with the reason unless all needs are allowed.
+func allow(j Judge, needs []api.Permission) error {
+	for _, p := range needs {
+		if d := j.Decide(p); !d.Allowed {
+			return api.Errorf(403, "Permission denied: %s:%s on %q is needed: %s", p.Resource, p.Access, p.Name, d.Why)
+		}
+	}
+	return nil
+}
+
+// verifier shares one VerifyLeader round among all who wait for one: a round that began before a caller came proves
+// nothing to it, so late callers wait for the next.
+type verifier struct {
+	ask     func() error
+	mu      sync.Mutex
+	next    *round
+	running atomic.Bool
+}
+
+type round struct {
+	done chan struct{}
+	err  error
+}
+
+func (v *verifier) wait(ctx context.Context) error {
+	v.mu.Lock()
+	r := v.next
+	if r == nil {
+		r = &round{done: make(chan struct{})}
+		v.next = r
+		if v.running.CompareAndSwap(false, true) {
+			go v.run()
+		}
+	}
+	v.mu.Unlock()
+	select {
+	case <-r.done:
+		return r.err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// run does rounds until nobody waits for one.
+func (v *verifier) run() {
+	for {
+		v.mu.Lock()
+		r := v.next
+		v.next = nil
+		if r == nil {
+			v.running.Store(false)
+			v.mu.Unlock()
+			return
+		}
+		v.mu.Unlock()
+		r.err = v.ask()
+		close(r.done)
+	}
+}

@@ -1,0 +1,311 @@
+package core
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"github.com/parleymesh/parley/api"
+	"github.com/parleymesh/parley/server/verb"
+	"github.com/parleymesh/parley/server/watch"
+)
+
+// viewKey is what makes two queries the same: one view serves both.
+type viewKey struct {
+	tenant  api.Tenant
+	kind    string
+	payload string
+}
+
+// Query carries out a query from this process.
+func (c *Core) Query(ctx context.Context, o verb.Options, q verb.Query) (verb.Answer, error) {
+	e, err := c.wrap(o, q)
+	if err != nil {
+		return verb.Answer{}, err
+	}
+	return c.query(ctx, e, o, q)
+}
+
+// QueryEnvelope carries out a query that has come from elsewhere.
+func (c *Core) QueryEnvelope(ctx context.Context, e verb.Envelope, o verb.Options) (verb.Answer, error) {
+	q, err := c.unwrap(e)
+	if err != nil {
+		return verb.Answer{}, err
+	}
+	return c.query(ctx, e, o, q)
+}
+
+// Watch follows a query from this process.
+func (c *Core) Watch(ctx context.Context, o verb.Options, q verb.Query) (verb.Reader, error) {
+	e, err := c.wrap(o, q)
+	if err != nil {
+		return nil, err
+	}
+	return c.watch(ctx, e, o, q)
+}
+
+// WatchEnvelope follows a query that has come from elsewhere.
+func (c *Core) WatchEnvelope(ctx context.Context, e verb.Envelope, o verb.Options) (verb.Reader, error) {
+	q, err := c.unwrap(e)
+	if err != nil {
+		return nil, err
+	}
+	return c.watch(ctx, e, o, q)
+}
+
+func (c *Core) wrap(o verb.Options, q verb.Query) (verb.Envelope, error) {
+	if err := q.Validate(); err != nil {
+		return verb.Envelope{}, err
+	}
+	return verb.Wrap(o, q.QueryType(), q)
+}
+
+func (c *Core) unwrap(e verb.Envelope) (verb.Query, error) {
+	q, err := c.opts.Types.query(e)
+	if err != nil {
+		return nil, err
+	}
+	return q, q.Validate()
+}
+
+func (c *Core) query(ctx context.Context, e verb.Envelope, o verb.Options, q verb.Query) (verb.Answer, error) {
+	if err := c.route(e.Datacenter); err != nil {
+		return verb.Answer{}, err
+	}
+	until := time.Now().Add(c.wait(o))
+	return hold(ctx, c, e.Forwarded, func(ctx context.Context) (verb.Answer, error) {
+		term, here, err := c.place(ctx, o)
+		if err != nil {
+			return verb.Answer{}, err
+		}
+		if here {
+			return c.queryHere(ctx, term, until, e, o, q)
+		}
+		leader, err := c.elsewhere(e.Forwarded)
+		if err != nil {
+			return verb.Answer{}, err
+		}
+		if o.MinIndex > 0 {
+			o.Wait = max(time.Until(until), time.Millisecond)
+		}
+		return leader.QueryEnvelope(ctx, e, o)
+	})
+}
+
+// wait is how long a blocking query may take: what it asks for within bounds, plus a little chance, so that many who came
+// together do not all return at once.
+func (c *Core) wait(o verb.Options) time.Duration {
+	d := o.Wait
+	if d <= 0 {
+		d = c.opts.DefaultWait
+	}
+	d = min(d, c.opts.MaxWait)
+	return d + rand.N(d/16+1)
+}
+
+// place decides whether a query is answered here. The context, when there is one, ends with the right to do so.
+func (c *Core) place(ctx context.Context, o verb.Options) (term context.Context, here bool, err error) {
+	if o.Mode == verb.Stale && (o.MaxStale == 0 || c.lastContact() <= o.MaxStale) {
+		return nil, true, nil
+	}
+	term, here = c.leading()
+	if here && o.Mode == verb.Consistent {
+		if err := c.verify.wait(ctx); err != nil {
+			return nil, false, appendError(err)
+		}
+	}
+	return term, here, nil
+}
+
+// lastContact is how old this server's state may be.
+func (c *Core) lastContact() time.Duration {
+	if c.Ready() {
+		return 0
+	}
+	last := c.raft.LastContact()
+	if last.IsZero() {
+		return 1<<63 - 1
+	}
+	return time.Since(last)
+}
+
+// queryHere answers from this server's state.
+func (c *Core) queryHere(ctx, term context.Context, until time.Time, e verb.Envelope, o verb.Options, q verb.Query) (verb.Answer, error) {
+	judge, err := c.judge(e, q)
+	if err != nil {
+		return verb.Answer{}, err
+	}
+	s, err := c.read(e, q)
+	if err != nil {
+		return verb.Answer{}, err
+	}
+	if o.MinIndex > 0 && s.Index <= o.MinIndex {
+		if s, err = c.block(ctx, term, until, e, o, q); err != nil {
+			return verb.Answer{}, err
+		}
+	}
+	return c.answer(judge, s), nil
+}
+
+func (c *Core) judge(e verb.Envelope, q verb.Query) (Judge, error) {
+	tx := c.Store().Read()
+	tx.At(e.Tenant, 0)
+	judge, err := c.opts.Authorizer.Judge(tx, e.Token)
+	if err != nil {
+		return nil, err
+	}
+	return judge, allow(judge, q.Needs())
+}
+
+// read reads the rows as they stand now.
+func (c *Core) read(e verb.Envelope, q verb.Query) (watch.State[*verb.Row], error) {
+	tx, _ := c.Store().Watch()
+	tx.At(e.Tenant, 0)
+	rows, err := q.Read(tx)
+	if err != nil {
+		return watch.State[*verb.Row]{}, err
+	}
+	_, index := tx.Seen()
+	slices.SortStableFunc(rows, func(a, b *verb.Row) int { return cmp.Compare(a.Key, b.Key) })
+	return watch.State[*verb.Row]{Index: index, Rows: rows}, nil
+}
+
+func keyOf(e verb.Envelope) viewKey { return viewKey{e.Tenant, e.Type, string(e.Payload)} }
+
+// block waits for an index above MinIndex, or for the time to run out.
+func (c *Core) block(ctx, term context.Context, until time.Time, e verb.Envelope, o verb.Options, q verb.Query) (watch.State[*verb.Row], error) {
+	ctx, cancel := context.WithDeadline(ctx, until)
+	defer cancel()
+	ctx, release := within(ctx, term)
+	defer release()
+	r := c.views.Open(keyOf(e), c.feed(e.Tenant, q))
+	defer r.Close()
+	s, err := r.Wait(ctx, o.MinIndex)
+	switch {
+	case err == nil:
+		return s, s.Err
+	case errors.Is(context.Cause(ctx), verb.ErrNotLeader):
+		return s, verb.ErrNotLeader
+	case errors.Is(err, context.DeadlineExceeded):
+		return c.read(e, q)
+	}
+	return s, err
+}
+
+// within ends ctx when the term does, for the reason that this server does not lead any more.
+func within(ctx, term context.Context) (context.Context, func()) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	if term == nil {
+		return ctx, func() { cancel(nil) }
+	}
+	stop := context.AfterFunc(term, func() { cancel(verb.ErrNotLeader) })
+	return ctx, func() { stop(); cancel(nil) }
+}
+
+// feed keeps a view current: it reads, subscribes to what it read, and reads again when woken.
+func (c *Core) feed(tenant api.Tenant, q verb.Query) watch.Feed[*verb.Row] {
+	return func(ctx context.Context, view *watch.View[*verb.Row]) {
+		sub := c.topics.Subscribe()
+		defer sub.Close()
+		for {
+			store := c.Store()
+			tx, commits := store.Watch()
+			tx.At(tenant, 0)
+			rows, err := q.Read(tx)
+			topics, index := tx.Seen()
+			if err != nil {
+				view.Fail(err)
+			} else {
+				view.Set(index, rows)
+			}
+			// What was committed between the read and the subscription woke nobody.
+			if sub.Watch(topics) && (store.Commits() != commits || c.Store() != store) {
+				continue
+			}
+			select {
+			case <-sub.C:
+			case <-ctx.Done():
+				return
+			}
+		}
+	}
+}
+
+// answer leaves out the rows that the token may not see.
+func (c *Core) answer(judge Judge, s watch.State[*verb.Row]) verb.Answer {
+	leader, _ := c.raft.LeaderWithID()
+	a := verb.Answer{Index: s.Index, Rows: s.Rows, KnownLeader: leader != "", LastContact: c.lastContact()}
+	if judge.Unlimited() {
+		return a
+	}
+	a.Rows = make([]*verb.Row, 0, len(s.Rows))
+	for _, r := range s.Rows {
+		if allow(judge, r.Needs) == nil {
+			a.Rows = append(a.Rows, r)
+		}
+	}
+	a.Filtered = len(a.Rows) < len(s.Rows)
+	return a
+}
+
+// watch follows a query here or, when the mode asks for the leader and that is another, there.
+func (c *Core) watch(ctx context.Context, e verb.Envelope, o verb.Options, q verb.Query) (verb.Reader, error) {
+	if err := c.route(e.Datacenter); err != nil {
+		return nil, err
+	}
+	return hold(ctx, c, e.Forwarded, func(ctx context.Context) (verb.Reader, error) {
+		term, here, err := c.place(ctx, o)
+		if err != nil {
+			return nil, err
+		}
+		if !here {
+			leader, err := c.elsewhere(e.Forwarded)
+			if err != nil {
+				return nil, err
+			}
+			return leader.WatchEnvelope(ctx, e, o)
+		}
+		if _, err := c.judge(e, q); err != nil {
+			return nil, err
+		}
+		return &reader{core: c, e: e, q: q, term: term, in: c.views.Open(keyOf(e), c.feed(e.Tenant, q))}, nil
+	})
+}
+
+// reader is a watch of this server's state.
+type reader struct {
+	core  *Core
+	e     verb.Envelope
+	q     verb.Query
+	judge Judge           // set for a watch in the server's own name; otherwise the token is judged, anew each time
+	term  context.Context // nil for a watch that needs no leader
+	in    *watch.Reader[*verb.Row]
+}
+
+// Next implements verb.Reader.
+func (r *reader) Next(ctx context.Context) (verb.Answer, error) {
+	ctx, release := within(ctx, r.term)
+	defer release()
+	s, err := r.in.Next(ctx)
+	if err == nil {
+		err = s.Err
+	} else if errors.Is(context.Cause(ctx), verb.ErrNotLeader) {
+		err = verb.ErrNotLeader
+	}
+	if err != nil {
+		return verb.Answer{}, err
+	}
+	judge := r.judge
+	if judge == nil {
+		if judge, err = r.core.judge(r.e, r.q); err != nil {
+			return verb.Answer{}, err
+		}
+	}
+	return r.core.answer(judge, s), nil
+}
+
+// Close implements verb.Reader.
+func (r *reader) Close() { r.in.Close() }
