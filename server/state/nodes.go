@@ -40,6 +40,9 @@ func Node(tx *Tx, name string) *api.Node {
 	return nodes.get(tx, tx.key(fold(name)))
 }
 
+// PeekNode returns the node beside an instance and records no topic: a change of the node wakes who reads the instance.
+func PeekNode(tx *Tx, name string) *api.Node { return nodes.get(tx, tx.key(fold(name))) }
+
 // NodeByID returns the node with the id, or nil.
 func NodeByID(tx *Tx, id string) *api.Node {
 	tx.saw(topicNodes, "")

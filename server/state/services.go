@@ -32,7 +32,6 @@ const (
 	topicService  Kind = "service"  // the instances of one name, with their nodes
 	topicHealth   Kind = "health"   // the same, with checks
 	topicMesh     Kind = "mesh"     // what answers for a name in the mesh: its sidecars, or itself when native; with checks
-	topicKinds    Kind = "kinds"    // the instances of one kind
 )
 
 // meshDestination is the service for which an instance answers in the mesh; empty when it does not.
