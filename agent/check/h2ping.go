@@ -4,12 +4,17 @@ import (
 	"context"
 	"crypto/tls"
 	"fmt"
+	"io"
 	"net"
+	"time"
 
 	"golang.org/x/net/http2"
 
 	"github.com/parleymesh/parley/api"
 )
+
+// maxFrame is the largest frame that a client must be ready for which has not said otherwise.
+const maxFrame = 16 << 10
 
 // h2pingProbe sends HTTP/2's own ping.
 type h2pingProbe struct {
@@ -49,10 +54,37 @@ func (p *h2pingProbe) ping(ctx context.Context) error {
 		}
 		conn = session
 	}
-	client, err := (&http2.Transport{AllowHTTP: true}).NewClientConn(conn)
-	if err != nil {
+	// The end of the context ends whatever is being read or written.
+	stop := context.AfterFunc(ctx, func() { conn.SetDeadline(time.Now()) })
+	defer stop()
+	if _, err := io.WriteString(conn, http2.ClientPreface); err != nil {
 		return err
 	}
-	defer client.Close()
-	return client.Ping(ctx)
+	return pingFrames(http2.NewFramer(conn, conn))
+}
+
+// pingFrames opens an HTTP/2 connection as RFC 9113 wants it, sends one ping, and reads until it is answered.
+func pingFrames(f *http2.Framer) error {
+	f.SetMaxReadFrameSize(maxFrame)
+	if err := f.WriteSettings(); err != nil {
+		return err
+	}
+	sent := [8]byte{'p', 'a', 'r', 'l', 'e', 'y'}
+	if err := f.WritePing(false, sent); err != nil {
+		return err
+	}
+	for {
+		frame, err := f.ReadFrame()
+		if err != nil {
+			return err
+		}
+		switch frame := frame.(type) {
+		case *http2.PingFrame:
+			if frame.IsAck() && frame.Data == sent {
+				return nil
+			}
+		case *http2.GoAwayFrame:
+			return fmt.Errorf("the server goes away: %s", frame.ErrCode)
+		}
+	}
 }

@@ -1,7 +1,6 @@
 package check
 
 import (
-	"fmt"
 	"net"
 	"net/http"
 	"net/url"
@@ -30,28 +29,25 @@ func Validate(def *api.CheckDefinition, scripts ScriptPolicy, fromFile bool) err
 		return err
 	}
 	if err := validateKind(def); err != nil {
-		return invalid(err)
+		return err
 	}
 	if KindOf(def) == KindOSService {
 		return api.Errorf(http.StatusInternalServerError, "OSService checks are not implemented; use a script or TTL check for that service")
 	}
 	if err := validateTarget(def); err != nil {
-		return invalid(err)
+		return err
 	}
-	if err := validateNumbers(def); err != nil {
-		return invalid(err)
-	}
-	return nil
+	return validateNumbers(def)
 }
 
-func invalid(err error) error {
-	return api.Errorf(http.StatusBadRequest, "Invalid check: %s", err)
+func invalid(format string, args ...any) error {
+	return api.Errorf(http.StatusBadRequest, "Invalid check: "+format, args...)
 }
 
 func validateScript(def *api.CheckDefinition, scripts ScriptPolicy, fromFile bool) error {
 	if len(def.Args) == 0 && def.DockerContainerID == "" {
 		if def.Shell != "" {
-			return invalid(fmt.Errorf("Shell is given without Args and DockerContainerID"))
+			return invalid("Shell is given without Args and DockerContainerID")
 		}
 		return nil
 	}
@@ -61,9 +57,9 @@ func validateScript(def *api.CheckDefinition, scripts ScriptPolicy, fromFile boo
 	case scripts != AllScripts && !fromFile:
 		return api.Errorf(http.StatusInternalServerError, "Scripts are disabled on this agent from remote calls; to enable, configure 'enable_script_checks' to true")
 	case def.DockerContainerID != "":
-		return invalid(fmt.Errorf("DockerContainerID is not supported; use Args with the command that enters the container"))
+		return invalid("DockerContainerID is not supported; use Args with the command that enters the container")
 	case def.Shell != "":
-		return invalid(fmt.Errorf("Shell belongs to docker checks; name the shell in Args if the command needs one"))
+		return invalid("Shell belongs to docker checks; name the shell in Args if the command needs one")
 	}
 	return nil
 }
@@ -71,7 +67,7 @@ func validateScript(def *api.CheckDefinition, scripts ScriptPolicy, fromFile boo
 // validateKind wants exactly one kind, and the interval or the TTL that goes with it.
 func validateKind(def *api.CheckDefinition) error {
 	if def.Interval != 0 && def.TTL != 0 {
-		return fmt.Errorf("Interval and TTL cannot both be specified")
+		return invalid("Interval and TTL cannot both be specified")
 	}
 	var given []string
 	for _, k := range kinds {
@@ -80,20 +76,20 @@ func validateKind(def *api.CheckDefinition) error {
 		}
 	}
 	if len(given) > 1 {
-		return fmt.Errorf("%s and %s cannot both be specified; a check is of one kind", given[0], given[1])
+		return invalid("%s and %s cannot both be specified; a check is of one kind", given[0], given[1])
 	}
 	switch KindOf(def) {
 	case KindTTL:
 		if def.TTL <= 0 {
-			return fmt.Errorf("TTL must be > 0 for TTL checks")
+			return invalid("TTL must be > 0 for TTL checks")
 		}
 	case KindAlias:
 		if def.Interval < 0 {
-			return fmt.Errorf("Interval must not be negative")
+			return invalid("Interval must not be negative")
 		}
 	default:
 		if def.Interval <= 0 {
-			return fmt.Errorf("Interval must be > 0 for Script, HTTP, H2PING, TCP, UDP or OSService checks")
+			return invalid("Interval must be > 0 for Script, HTTP, H2PING, TCP, UDP or OSService checks")
 		}
 	}
 	return nil
@@ -114,7 +110,7 @@ func validateTarget(def *api.CheckDefinition) error {
 		return validateHostPort("GRPC", target)
 	case KindScript:
 		if strings.TrimSpace(def.Args[0]) == "" {
-			return fmt.Errorf("Args: the first element, the command, is empty")
+			return invalid("Args: the first element, the command, is empty")
 		}
 	}
 	return nil
@@ -123,19 +119,19 @@ func validateTarget(def *api.CheckDefinition) error {
 func validateHTTP(def *api.CheckDefinition) error {
 	u, err := url.Parse(def.HTTP)
 	if err != nil {
-		return fmt.Errorf("HTTP: %w", err)
+		return invalid("HTTP: %s", err)
 	}
 	if u.Scheme != "http" && u.Scheme != "https" {
-		return fmt.Errorf("HTTP: %q is not a URL that begins with http:// or https://", def.HTTP)
+		return invalid("HTTP: %q is not a URL that begins with http:// or https://", def.HTTP)
 	}
 	if u.Hostname() == "" {
-		return fmt.Errorf("HTTP: %q names no host", def.HTTP)
+		return invalid("HTTP: %q names no host", def.HTTP)
 	}
 	if err := validatePort("HTTP", u.Port()); u.Port() != "" && err != nil {
 		return err
 	}
 	if _, err := http.NewRequest(def.Method, def.HTTP, nil); err != nil {
-		return fmt.Errorf("Method or HTTP: %w", err)
+		return invalid("Method or HTTP: %s", err)
 	}
 	return nil
 }
@@ -143,7 +139,7 @@ func validateHTTP(def *api.CheckDefinition) error {
 func validateHostPort(field, target string) error {
 	host, port, err := net.SplitHostPort(target)
 	if err != nil || host == "" {
-		return fmt.Errorf("%s: %q is not host:port", field, target)
+		return invalid("%s: %q is not host:port", field, target)
 	}
 	return validatePort(field, port)
 }
@@ -151,7 +147,7 @@ func validateHostPort(field, target string) error {
 func validatePort(field, port string) error {
 	n, err := strconv.Atoi(port)
 	if err != nil || n < 1 || n > 65535 {
-		return fmt.Errorf("%s: %q is not a port from 1 to 65535", field, port)
+		return invalid("%s: %q is not a port from 1 to 65535", field, port)
 	}
 	return nil
 }
@@ -159,19 +155,19 @@ func validatePort(field, port string) error {
 func validateNumbers(def *api.CheckDefinition) error {
 	switch {
 	case def.OutputMaxSize < 0:
-		return fmt.Errorf("MaxOutputMaxSize must be positive")
+		return invalid("MaxOutputMaxSize must be positive")
 	case def.Timeout < 0:
-		return fmt.Errorf("Timeout must not be negative")
+		return invalid("Timeout must not be negative")
 	case def.DeregisterCriticalServiceAfter < 0:
-		return fmt.Errorf("DeregisterCriticalServiceAfter must not be negative")
+		return invalid("DeregisterCriticalServiceAfter must not be negative")
 	case def.SuccessBeforePassing < 0:
-		return fmt.Errorf("SuccessBeforePassing must not be negative")
+		return invalid("SuccessBeforePassing must not be negative")
 	case def.FailuresBeforeWarning < 0:
-		return fmt.Errorf("FailuresBeforeWarning must not be negative")
+		return invalid("FailuresBeforeWarning must not be negative")
 	case def.FailuresBeforeCritical < 0:
-		return fmt.Errorf("FailuresBeforeCritical must not be negative")
+		return invalid("FailuresBeforeCritical must not be negative")
 	case def.FailuresBeforeCritical > 0 && def.FailuresBeforeWarning > def.FailuresBeforeCritical:
-		return fmt.Errorf("FailuresBeforeWarning (%d) must not be above FailuresBeforeCritical (%d)", def.FailuresBeforeWarning, def.FailuresBeforeCritical)
+		return invalid("FailuresBeforeWarning (%d) must not be above FailuresBeforeCritical (%d)", def.FailuresBeforeWarning, def.FailuresBeforeCritical)
 	}
 	return nil
 }
