@@ -1,0 +1,81 @@
+package snapshot
+
+import (
+	"fmt"
+
+	"github.com/parleymesh/parley/api"
+)
+
+// Policy says who may call a service: the rules that match it as a destination, the one with the highest precedence
+// first, and what holds for a caller that none of them names.
+type Policy struct {
+	TrustDomain string
+	Rules       []Rule
+	// DefaultAllow is what happens to a caller that no rule names. The zero value refuses.
+	DefaultAllow bool
+	// DefaultWhy says where the default comes from.
+	DefaultWhy string
+}
+
+// Rule is one intention as it concerns the service. Matching it to the destination and ordering has been done.
+type Rule struct {
+	ID        string // the rule's stable id, shown wherever it decides
+	Why       string // one line for people
+	Source    string // a service's name, or "*"
+	Namespace string `json:",omitempty"` // of the source; empty: default
+	Partition string `json:",omitempty"`
+	Peer      string `json:",omitempty"`
+	Allow     bool
+	// Unsupported, when set, says why this proxy cannot carry out the rule (HTTP permissions on a TCP service). Such a
+	// rule denies.
+	Unsupported string `json:",omitempty"`
+}
+
+// Allows tells whether the rule lets its source pass. A rule that cannot be carried out does not.
+func (r Rule) Allows() bool { return r.Allow && r.Unsupported == "" }
+
+func (r Rule) decision() api.Decision {
+	why := r.Why
+	if r.Unsupported != "" {
+		why += ": denied, because " + r.Unsupported
+	}
+	return api.Decision{Allowed: r.Allows(), Rule: r.ID, Why: why}
+}
+
+func (r Rule) matches(source Identity) bool {
+	if r.Peer != "" {
+		return false // peers have trust domains of their own, and none is trusted yet
+	}
+	if orDefault(r.Partition) != orDefault(source.Partition) {
+		return false
+	}
+	if r.Namespace != api.Wildcard && orDefault(r.Namespace) != orDefault(source.Namespace) {
+		return false
+	}
+	return r.Source == api.Wildcard || r.Source == source.Service
+}
+
+// Authorize decides about the caller whose certificate carries this SPIFFE id: the first rule that names it decides. What
+// is not a service of this trust domain is refused whatever the rules say.
+func (p *Policy) Authorize(spiffe string) api.Decision {
+	source, err := ParseIdentity(spiffe)
+	if err != nil {
+		return api.Decision{Why: "the caller's certificate names no service: " + err.Error()}
+	}
+	if source.TrustDomain != p.TrustDomain {
+		return api.Decision{Why: fmt.Sprintf("the caller is of trust domain %q, not of %q", source.TrustDomain, p.TrustDomain)}
+	}
+	for _, r := range p.Rules {
+		if r.matches(source) {
+			return r.decision()
+		}
+	}
+	why := p.DefaultWhy
+	if why == "" {
+		why = "no intention matches, and the default is " + map[bool]string{true: "to allow", false: "to deny"}[p.DefaultAllow]
+	}
+	return api.Decision{Allowed: p.DefaultAllow, Why: why}
+}
+
+// Authorize decides about a caller of the snapshot's service. See Policy.Authorize.
+func (s *Snapshot) Authorize(spiffe string) api.Decision { return s.Policy.Authorize(spiffe) }
