@@ -34,7 +34,7 @@ type Snapshot struct {
 
 	Policy    Policy // who may call the service
 	Upstreams []Upstream
-	Endpoints map[string]Endpoints // by the id of the target; one for each target of each chain
+	Endpoints map[string]*Endpoints // by the id of the target; one for each target of each chain
 }
 
 // Address is a host and a port.
@@ -77,7 +77,8 @@ func UpstreamID(u api.Upstream) string {
 	return id
 }
 
-// Endpoints are the instances of one target, healthy or not, sorted by address, and how to call them.
+// Endpoints are the instances of one target, healthy or not, sorted by address, and how to call them. The value is
+// shared by all proxies that call the target and replaced, not changed.
 type Endpoints struct {
 	Target    api.Target
 	SNI       string   // what the caller asks for in its TLS hello
