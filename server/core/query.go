@@ -26,7 +26,11 @@ func (c *Core) Query(ctx context.Context, o verb.Options, q verb.Query) (verb.An
 	if err != nil {
 		return verb.Answer{}, err
 	}
-	return c.query(ctx, e, o, q)
+	a, err := c.query(ctx, e, o, q)
+	if err != nil {
+		return verb.Answer{}, err
+	}
+	return a, a.Decode(q.NewValue)
 }
 
 // QueryEnvelope carries out a query that has come from elsewhere.
@@ -44,7 +48,11 @@ func (c *Core) Watch(ctx context.Context, o verb.Options, q verb.Query) (verb.Re
 	if err != nil {
 		return nil, err
 	}
-	return c.watch(ctx, e, o, q)
+	r, err := c.watch(ctx, e, o, q)
+	if err != nil {
+		return nil, err
+	}
+	return verb.DecodeReader(r, q.NewValue), nil
 }
 
 // WatchEnvelope follows a query that has come from elsewhere.
@@ -305,6 +313,12 @@ func (r *reader) Next(ctx context.Context) (verb.Answer, error) {
 		}
 	}
 	return r.core.answer(judge, s), nil
+}
+
+// Contact says how old what the reader shows may be.
+func (r *reader) Contact() (knownLeader bool, last time.Duration) {
+	leader, _ := r.core.raft.LeaderWithID()
+	return leader != "", r.core.lastContact()
 }
 
 // Close implements verb.Reader.

@@ -23,6 +23,10 @@ type Row struct {
 	once sync.Once
 	json []byte
 	err  error
+
+	remote    bool
+	decode    sync.Once
+	decodeErr error
 }
 
 // RowKey implements watch.Row.
@@ -44,13 +48,26 @@ func (r *Row) JSON() ([]byte, error) {
 	return r.json, r.err
 }
 
-// ReadRow returns the row that arrived as key, version and JSON, its value decoded into what newValue returns.
-func ReadRow(key string, version uint64, data []byte, newValue func() any) (*Row, error) {
-	v := newValue()
-	if err := json.Unmarshal(data, v); err != nil {
-		return nil, fmt.Errorf("decode row %q: %w", key, err)
+// RemoteRow returns a row that arrived as key, version and JSON. It has no Value until Decode gives it one.
+func RemoteRow(key string, version uint64, data []byte) *Row {
+	return &Row{Key: key, Version: version, json: data, remote: true}
+}
+
+// Decode gives a row that came from elsewhere its Value, decoded into what newValue returns. The first call does so for
+// all who share the row; for other rows it does nothing.
+func (r *Row) Decode(newValue func() any) error {
+	if !r.remote {
+		return nil
 	}
-	return &Row{Key: key, Version: version, Value: v, json: data}, nil
+	r.decode.Do(func() {
+		v := newValue()
+		if r.decodeErr = json.Unmarshal(r.json, v); r.decodeErr != nil {
+			r.decodeErr = fmt.Errorf("decode row %q: %w", r.Key, r.decodeErr)
+			return
+		}
+		r.Value = v
+	})
+	return r.decodeErr
 }
 
 // Version folds the indexes that a row depends on into one number that differs when any of them does, also when one

@@ -103,6 +103,16 @@ type Answer struct {
 	Filtered    bool          // rows were left out that the token may not see
 }
 
+// Decode gives the rows that came from elsewhere their values; see Row.Decode.
+func (a Answer) Decode(newValue func() any) error {
+	for _, r := range a.Rows {
+		if err := r.Decode(newValue); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // Values returns the rows' values, which are pointers of the type that the query's NewValue returns.
 func Values[T any](a Answer) []T {
 	out := make([]T, len(a.Rows))
