@@ -1,0 +1,187 @@
+package http
+
+import (
+	"bytes"
+	"compress/gzip"
+	"encoding/json"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/parleymesh/parley/api"
+	"github.com/parleymesh/parley/server/verb"
+)
+
+// A handler's answer is encoded as JSON, but for these:
+//   - nil is no body;
+//   - rows are joined from the rows' own encodings, which all readers share;
+//   - *reply says status and content type as well.
+
+// rows is a list whose elements are encoded already.
+type rows []*verb.Row
+
+// reply is an answer that is not plain JSON with status 200.
+type reply struct {
+	status      int    // 0: 200
+	contentType string // empty: JSON
+	body        any    // []byte as it is, anything else as a handler returns it
+}
+
+// minGzip is the size in bytes below which a body is not worth compressing: it fits a packet.
+const minGzip = 1400
+
+// respond writes what a handler returned.
+func (r *request) respond(v any) error {
+	rep, ok := v.(*reply)
+	if !ok {
+		rep = &reply{body: v}
+	}
+	pieces, err := encode(rep.body)
+	if err != nil {
+		return err
+	}
+	h := r.w.Header()
+	h.Set("Content-Type", "application/json")
+	if rep.contentType != "" {
+		h.Set("Content-Type", rep.contentType)
+	} else if r.flag("pretty") && len(pieces) > 0 {
+		var b bytes.Buffer
+		if err := json.Indent(&b, bytes.Join(pieces, nil), "", "    "); err != nil {
+			return err
+		}
+		b.WriteByte('\n')
+		pieces = [][]byte{b.Bytes()}
+	}
+	r.write(max(rep.status, http.StatusOK), pieces)
+	return nil
+}
+
+// encode returns a body in pieces that are to be written one after the other.
+func encode(v any) ([][]byte, error) {
+	switch v := v.(type) {
+	case nil:
+		return nil, nil
+	case []byte:
+		return [][]byte{v}, nil
+	case rows:
+		return v.encode()
+	}
+	data, err := json.Marshal(v)
+	if err != nil {
+		return nil, err
+	}
+	return [][]byte{data}, nil
+}
+
+var (
+	openList  = []byte("[")
+	closeList = []byte("]")
+	emptyList = []byte("[]")
+	comma     = []byte(",")
+)
+
+func (rs rows) encode() ([][]byte, error) {
+	if len(rs) == 0 {
+		return [][]byte{emptyList}, nil
+	}
+	pieces := make([][]byte, 0, 2*len(rs)+1)
+	before := openList
+	for _, row := range rs {
+		data, err := row.JSON()
+		if err != nil {
+			return nil, err
+		}
+		pieces = append(pieces, before, data)
+		before = comma
+	}
+	return append(pieces, closeList), nil
+}
+
+// write writes the body, compressed where that is wanted and worth it. A client that takes too long to read loses it.
+func (r *request) write(status int, pieces [][]byte) {
+	size := 0
+	for _, p := range pieces {
+		size += len(p)
+	}
+	_ = http.NewResponseController(r.w).SetWriteDeadline(time.Now().Add(writeTime(size)))
+	if size < minGzip || !acceptsGzip(r.Header.Get("Accept-Encoding")) {
+		r.w.Header().Set("Content-Length", strconv.Itoa(size))
+		r.w.WriteHeader(status)
+		writeAll(r.w, pieces)
+		return
+	}
+	r.w.Header().Set("Content-Encoding", "gzip")
+	r.w.WriteHeader(status)
+	z := gzips.Get().(*gzip.Writer)
+	defer gzips.Put(z)
+	z.Reset(r.w)
+	writeAll(z, pieces)
+	_ = z.Close()
+}
+
+// writeAll stops at the first error: the client is gone, and there is nobody to tell.
+func writeAll(w io.Writer, pieces [][]byte) {
+	for _, p := range pieces {
+		if _, err := w.Write(p); err != nil {
+			return
+		}
+	}
+}
+
+// gzips keeps compressors, which are large, for the next answers.
+var gzips = sync.Pool{New: func() any {
+	z, err := gzip.NewWriterLevel(nil, gzip.BestSpeed)
+	if err != nil {
+		panic(err) // the level is a constant
+	}
+	return z
+}}
+
+// writeTime is how long the writing of so many bytes may take: a slow line is served, a stopped client is not.
+func writeTime(size int) time.Duration {
+	const bytesPerSecond = 32 << 10
+	return time.Minute + time.Duration(size/bytesPerSecond)*time.Second
+}
+
+// acceptsGzip reads an Accept-Encoding header.
+func acceptsGzip(header string) bool {
+	for part := range strings.SplitSeq(header, ",") {
+		name, params, _ := strings.Cut(strings.TrimSpace(part), ";")
+		if name = strings.TrimSpace(name); name != "gzip" && name != "*" {
+			continue
+		}
+		q, ok := strings.CutPrefix(strings.ReplaceAll(params, " ", ""), "q=")
+		weight, err := strconv.ParseFloat(q, 64)
+		return !ok || err == nil && weight > 0
+	}
+	return false
+}
+
+// showMeta tells in headers of which moment an answer is. The index is never 0, by which a client could not wait.
+func (r *request) showMeta(a verb.Answer) {
+	h := r.w.Header()
+	h.Set("X-Consul-Index", strconv.FormatUint(max(a.Index, 1), 10))
+	h.Set("X-Consul-KnownLeader", strconv.FormatBool(a.KnownLeader))
+	h.Set("X-Consul-LastContact", strconv.FormatInt(a.LastContact.Milliseconds(), 10))
+	h.Set("X-Consul-Query-Backend", "blocking-query")
+	if a.Filtered {
+		h.Set("X-Consul-Results-Filtered-By-ACLs", "true")
+	}
+}
+
+// writeError answers with the status that the error carries, and its text.
+func writeError(w http.ResponseWriter, err error) {
+	h := w.Header()
+	h.Del("Content-Encoding")
+	h.Del("Content-Length")
+	text := err.Error()
+	if text != "" {
+		h.Set("Content-Type", "text/plain; charset=utf-8")
+	}
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(writeTime(len(text))))
+	w.WriteHeader(api.StatusOf(err))
+	_, _ = io.WriteString(w, text)
+}

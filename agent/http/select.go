@@ -1,0 +1,111 @@
+package http
+
+import (
+	"net/http"
+	"reflect"
+	"slices"
+	"strings"
+
+	"github.com/parleymesh/parley/agent/http/filter"
+	"github.com/parleymesh/parley/api"
+	"github.com/parleymesh/parley/server/verb"
+)
+
+// What a reader wants of a query's rows is chosen here, from rows that all readers share. An answer's slice is never
+// written to.
+
+// discover carries out a query of the catalog or of health: such answers also tell in which mode they were made.
+func (r *request) discover(q verb.Query) (verb.Answer, error) {
+	o, err := r.reading()
+	if err != nil {
+		return verb.Answer{}, err
+	}
+	if o.Mode == verb.Default && r.s.opts.DiscoveryMaxStale > 0 && !r.flag("leader") {
+		o.Mode, o.MaxStale = verb.Stale, r.s.opts.DiscoveryMaxStale
+	}
+	a, err := r.askAs(o, q)
+	if err == nil {
+		r.w.Header().Set("X-Consul-Effective-Consistency", [...]string{verb.Default: "leader", verb.Stale: "stale", verb.Consistent: "consistent"}[o.Mode])
+	}
+	return a, err
+}
+
+// list carries out a query whose values are of type T and returns the rows that the request's filter and all of keep want.
+func list[T any](r *request, q verb.Query, keep ...func(T) bool) (rows, error) {
+	keep, err := withFilter(r, keep)
+	if err != nil {
+		return nil, err
+	}
+	a, err := r.discover(q)
+	if err != nil {
+		return nil, err
+	}
+	return chosen(a.Rows, keep), nil
+}
+
+// chosen returns the rows that all of keep want.
+func chosen[T any](all []*verb.Row, keep []func(T) bool) rows {
+	keep = slices.DeleteFunc(keep, func(k func(T) bool) bool { return k == nil })
+	if len(keep) == 0 {
+		return all
+	}
+	out := make(rows, 0, len(all))
+	for _, row := range all {
+		v := row.Value.(T)
+		if !slices.ContainsFunc(keep, func(k func(T) bool) bool { return !k(v) }) {
+			out = append(out, row)
+		}
+	}
+	return out
+}
+
+// withFilter adds what the request's filter wants of values of type T.
+func withFilter[T any](r *request, keep []func(T) bool) ([]func(T) bool, error) {
+	expression := r.param("filter")
+	if expression == "" {
+		return keep, nil
+	}
+	f, err := filter.Compile(expression, reflect.TypeFor[T]())
+	if err != nil {
+		r.showMeta(verb.Answer{})
+		return nil, api.Errorf(http.StatusInternalServerError, "Failed to create boolean expression evaluator: %v", err)
+	}
+	return append(keep, func(v T) bool { return f.Match(v) }), nil
+}
+
+// nodeMeta returns what ?node-meta=key:value, which may be given several times, wants of a node's metadata; nil: all.
+func (r *request) nodeMeta() func(meta map[string]string) bool {
+	want := r.params["node-meta"]
+	if len(want) == 0 {
+		return nil
+	}
+	return func(meta map[string]string) bool {
+		for _, pair := range want {
+			key, value, _ := strings.Cut(pair, ":")
+			if have, ok := meta[key]; !ok || have != value {
+				return false
+			}
+		}
+		return true
+	}
+}
+
+// near puts the rows of the node that ?near names first and keeps the order of the others.
+func near[T any](r *request, all rows, nodeOf func(T) string) rows {
+	node := r.param("near")
+	switch node {
+	case "":
+		return all
+	case "_agent":
+		node = r.s.opts.Node
+	}
+	isNear := func(row *verb.Row) int {
+		if strings.EqualFold(nodeOf(row.Value.(T)), node) {
+			return 0
+		}
+		return 1
+	}
+	out := slices.Clone(all)
+	slices.SortStableFunc(out, func(a, b *verb.Row) int { return isNear(a) - isNear(b) })
+	return out
+}

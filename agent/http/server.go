@@ -1,0 +1,210 @@
+// Package http is the HTTP API of an agent: it decodes a request into a Command or Query, or a call to the part of the agent that
+// it concerns, and encodes the answer. There is one file for each noun.
+//
+// What all endpoints share is done once, around them: finding the endpoint, methods, query options, blocking, headers,
+// encoding, errors, limits. Decisions are left to others: commands and queries carry their own validation and
+// permissions, and servers carry them out.
+package http
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/parleymesh/parley/api"
+	"github.com/parleymesh/parley/server/verb"
+)
+
+// Client carries out commands and queries: the local server, or the RPC client of an agent without one.
+type Client interface {
+	Apply(ctx context.Context, o verb.Options, c verb.Command) (verb.Result, error)
+	Query(ctx context.Context, o verb.Options, q verb.Query) (verb.Answer, error)
+}
+
+// Raft tells about the servers that replicate the state of a datacenter, the local one if none is named.
+type Raft interface {
+	// Leader is the leader's RPC address; empty while there is none.
+	Leader(ctx context.Context, o verb.Options) (string, error)
+	// Peers are the servers' RPC addresses.
+	Peers(ctx context.Context, o verb.Options) ([]string, error)
+	// Configuration needs operator:read, which it judges itself.
+	Configuration(ctx context.Context, o verb.Options) (api.RaftConfiguration, error)
+}
+
+// Authorizer judges what concerns this agent alone. Commands and queries are judged where they are carried out.
+type Authorizer interface {
+	// Decide tells whether the bearer of the token has the permission. The error, for a token that is none, has a status.
+	Decide(ctx context.Context, token string, p api.Permission) (api.Decision, error)
+}
+
+// Options is what a Server is made of. All parts but those that say so are needed.
+type Options struct {
+	Node       string // the name of this agent's node
+	Datacenter string
+
+	Client     Client
+	Raft       Raft
+	Authorizer Authorizer
+
+	// Datacenters lists those known, nearest first. Nil: only the local one.
+	Datacenters func(ctx context.Context) ([]string, error)
+	// UI serves all beneath /ui/. It may be nil.
+	UI http.Handler
+
+	// DefaultACLPolicy, "allow" or "deny", is told in a header.
+	DefaultACLPolicy string
+	// Headers are added to every answer.
+	Headers map[string]string
+	// AllowWriteFrom lists where requests that change something may come from. Empty: anywhere.
+	AllowWriteFrom []netip.Prefix
+	// BlockEndpoints lists prefixes of paths that are refused.
+	BlockEndpoints []string
+	// Debug opens the profiles under /debug/pprof/.
+	Debug bool
+
+	// MaxBody bounds a request's body in bytes; 0 means DefaultMaxBody.
+	MaxBody int64
+	// MaxValue bounds a key's value in bytes; 0 means DefaultMaxValue.
+	MaxValue int64
+	// MaxHeader bounds a request's line and headers in bytes; 0 means the standard library's default.
+	MaxHeader int
+	// MaxBlocking bounds the blocking queries that wait at a time; 0 means DefaultMaxBlocking.
+	MaxBlocking int64
+	// MaxConnsPerClient bounds the connections of one address; 0 means no bound.
+	MaxConnsPerClient int
+	// DiscoveryMaxStale, when set, lets reads of catalog and health that name no mode be answered by any server whose state is no older.
+	DiscoveryMaxStale time.Duration
+
+	Logger *slog.Logger
+}
+
+// Bounds that hold unless Options say otherwise.
+const (
+	DefaultMaxBody     = 4 << 20 // far above any registration, far below what an entry of the log may be
+	DefaultMaxValue    = 512 << 10
+	DefaultMaxBlocking = 32 << 10 // some 30 KiB each
+)
+
+// Bounds on slow clients. A blocking query's wait is bounded by the servers.
+const (
+	headerTimeout = 10 * time.Second
+	bodyTimeout   = 30 * time.Second
+	idleTimeout   = 2 * time.Minute
+)
+
+// Server serves the HTTP API.
+type Server struct {
+	opts    Options
+	log     *slog.Logger
+	routes  map[string]*route
+	http    *http.Server
+	conns   connections
+	waiting atomic.Int64 // blocking queries
+
+	// closing ends when Close begins: blocking queries then end at once.
+	closing context.Context
+	close   context.CancelFunc
+}
+
+// New returns a server that does not listen yet.
+func New(o Options) *Server {
+	if o.MaxBody == 0 {
+		o.MaxBody = DefaultMaxBody
+	}
+	if o.MaxValue == 0 {
+		o.MaxValue = DefaultMaxValue
+	}
+	if o.MaxBlocking == 0 {
+		o.MaxBlocking = DefaultMaxBlocking
+	}
+	s := &Server{opts: o, log: o.Logger.With("component", "http"), routes: table()}
+	s.closing, s.close = context.WithCancel(context.Background())
+	s.conns.max = o.MaxConnsPerClient
+	s.http = &http.Server{
+		Handler:           s.Handler(),
+		ReadHeaderTimeout: headerTimeout,
+		IdleTimeout:       idleTimeout,
+		MaxHeaderBytes:    o.MaxHeader,
+		ConnContext:       s.conns.opened,
+		ConnState:         s.conns.changed,
+		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
+	}
+	return s
+}
+
+// Handler returns the API as a handler for somebody else's server.
+func (s *Server) Handler() http.Handler { return http.HandlerFunc(s.serve) }
+
+// Serve answers what comes in at the listener, which it closes in the end. It returns nil after Close and may be called
+// for several listeners.
+func (s *Server) Serve(l net.Listener) error {
+	if err := s.http.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
+	return nil
+}
+
+// Close stops listening, ends blocking queries, and waits for the other requests until ctx ends; then it cuts them off.
+func (s *Server) Close(ctx context.Context) error {
+	s.close()
+	err := s.http.Shutdown(ctx)
+	if err != nil {
+		return errors.Join(err, s.http.Close())
+	}
+	return nil
+}
+
+// connections counts the open ones by address.
+type connections struct {
+	max  int
+	mu   sync.Mutex
+	open map[netip.Addr]int
+}
+
+type connKey struct{}
+
+// opened implements http.Server.ConnContext. A connection beyond the bound is let in only to be told so.
+func (c *connections) opened(ctx context.Context, conn net.Conn) context.Context {
+	addr, ok := addrOf(conn.RemoteAddr().String())
+	if !ok || c.max <= 0 {
+		return ctx
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.open == nil {
+		c.open = map[netip.Addr]int{}
+	}
+	c.open[addr]++
+	if c.open[addr] <= c.max {
+		return ctx
+	}
+	return context.WithValue(ctx, connKey{}, true)
+}
+
+// changed implements http.Server.ConnState.
+func (c *connections) changed(conn net.Conn, state http.ConnState) {
+	addr, ok := addrOf(conn.RemoteAddr().String())
+	if state != http.StateClosed && state != http.StateHijacked || !ok || c.max <= 0 {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.open[addr]--; c.open[addr] <= 0 {
+		delete(c.open, addr)
+	}
+}
+
+// tooMany tells whether the request came over a connection beyond the bound.
+func tooMany(ctx context.Context) bool { return ctx.Value(connKey{}) != nil }
+
+// addrOf reads a remote address; a Unix socket has none.
+func addrOf(remote string) (netip.Addr, bool) {
+	ap, err := netip.ParseAddrPort(remote)
+	return ap.Addr().Unmap(), err == nil
+}
