@@ -13,8 +13,11 @@ import (
 //
 // Keys match fields without regard to case and underscores, so local_bind_port and LocalBindPort are the
 // same. A block where a list is wanted is a list of one, and a list of one block where a struct or map is wanted is that block.
-// All complaints are returned together, joined.
+// What is decoded adds to what is there: a list is appended to, a map's keys are set one by one, a struct keeps
+// what is not mentioned. All complaints are returned together, joined.
 type Decoder struct {
+	// Path is where the tree stands in its file, for messages.
+	Path string
 	// Unknown is asked about a key that no field has; true means the caller knows it and it is no error.
 	Unknown func(path string, v *Value) bool
 	// Set is told of every key that filled a field, with its documented path and where it stands.
@@ -23,7 +26,7 @@ type Decoder struct {
 
 // Decode fills the value that dst points to.
 func (d *Decoder) Decode(v *Value, dst any) error {
-	return d.decode("", v, reflect.ValueOf(dst).Elem())
+	return d.decode(d.Path, v, reflect.ValueOf(dst).Elem())
 }
 
 // Decode fills dst, a pointer, from v and refuses every key that dst does not have.
@@ -35,20 +38,18 @@ var (
 )
 
 func (d *Decoder) decode(path string, v *Value, dst reflect.Value) error {
-	if v.Kind == Null {
-		return nil
-	}
 	if dst.Type() == valueType { // to be decoded later, once its type is known
 		dst.Set(reflect.ValueOf(v))
 		return nil
 	}
-	if dst.Kind() == reflect.Pointer {
-		elem := reflect.New(dst.Type().Elem())
-		if err := d.decode(path, v, elem.Elem()); err != nil {
-			return err
-		}
-		dst.Set(elem)
+	if v.Kind == Null {
 		return nil
+	}
+	if dst.Kind() == reflect.Pointer {
+		if dst.IsNil() {
+			dst.Set(reflect.New(dst.Type().Elem()))
+		}
+		return d.decode(path, v, dst.Elem())
 	}
 	if dst.Type() == durationType {
 		return duration(path, v, dst)
@@ -84,7 +85,7 @@ func unmarshal(path string, v *Value, dst reflect.Value) (done bool, err error) 
 		return false, nil
 	}
 	if err != nil {
-		return true, errorf(v.Pos, "%s: %v", path, err)
+		return true, Errorf(v.Pos, "%s: %v", path, err)
 	}
 	return true, nil
 }
@@ -123,7 +124,7 @@ func scalar(path string, v *Value, dst reflect.Value) error {
 			return mismatch(path, v, "a whole number")
 		}
 		if dst.OverflowInt(n) {
-			return errorf(v.Pos, "%s: %s is out of range", path, v.Text)
+			return Errorf(v.Pos, "%s: %s is out of range", path, v.Text)
 		}
 		dst.SetInt(n)
 	case reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
@@ -132,7 +133,7 @@ func scalar(path string, v *Value, dst reflect.Value) error {
 			return mismatch(path, v, "a whole number that is not negative")
 		}
 		if dst.OverflowUint(uint64(n)) {
-			return errorf(v.Pos, "%s: %s is out of range", path, v.Text)
+			return Errorf(v.Pos, "%s: %s is out of range", path, v.Text)
 		}
 		dst.SetUint(uint64(n))
 	case reflect.Float32, reflect.Float64:
@@ -168,7 +169,7 @@ func (d *Decoder) field(path string, f Field, dst reflect.Value, known names, se
 	}
 	inner := join(path, field.name)
 	if before, twice := seen[field.name]; twice {
-		return errorf(f.Pos, "%s is already set in line %d, as %s; remove one of them", join(path, f.Key), before.Pos.Line, before.Key)
+		return Errorf(f.Pos, "%s is already set in line %d, as %s; remove one of them", join(path, f.Key), before.Pos.Line, before.Key)
 	}
 	seen[field.name] = f
 	if d.Set != nil && f.Value.Kind != Null {
@@ -182,9 +183,9 @@ func (d *Decoder) unknown(path string, f Field, known names) error {
 		return nil
 	}
 	if near := Nearest(f.Key, known.display); near != "" {
-		return errorf(f.Pos, "unknown key %s (did you mean %s?)", path, near)
+		return Errorf(f.Pos, "unknown key %s (did you mean %s?)", path, near)
 	}
-	return errorf(f.Pos, "unknown key %s", path)
+	return Errorf(f.Pos, "unknown key %s", path)
 }
 
 func (d *Decoder) decodeMap(path string, v *Value, dst reflect.Value) error {
@@ -192,14 +193,15 @@ func (d *Decoder) decodeMap(path string, v *Value, dst reflect.Value) error {
 	if err != nil {
 		return err
 	}
-	out := reflect.MakeMapWithSize(dst.Type(), len(object.Fields))
+	if dst.IsNil() {
+		dst.Set(reflect.MakeMapWithSize(dst.Type(), len(object.Fields)))
+	}
 	var errs []error
 	for _, f := range object.Fields {
 		elem := reflect.New(dst.Type().Elem()).Elem()
 		errs = append(errs, d.decode(join(path, f.Key), f.Value, elem))
-		out.SetMapIndex(reflect.ValueOf(f.Key).Convert(dst.Type().Key()), elem)
+		dst.SetMapIndex(reflect.ValueOf(f.Key).Convert(dst.Type().Key()), elem)
 	}
-	dst.Set(out)
 	return errors.Join(errs...)
 }
 
@@ -210,14 +212,16 @@ func (d *Decoder) decodeSlice(path string, v *Value, dst reflect.Value) error {
 	} else if v.Kind != List {
 		return mismatch(path, v, `a list such as ["a", "b"]`)
 	}
-	out := reflect.MakeSlice(dst.Type(), len(items), len(items))
+	before := dst.Len()
+	out := reflect.MakeSlice(dst.Type(), before+len(items), before+len(items)) // never write into an array shared with a default
+	reflect.Copy(out, dst)
 	var errs []error
 	for i, item := range items {
 		inner := path
 		if len(items) > 1 {
 			inner = fmt.Sprintf("%s[%d]", path, i)
 		}
-		errs = append(errs, d.decode(inner, item, out.Index(i)))
+		errs = append(errs, d.decode(inner, item, out.Index(before+i)))
 	}
 	dst.Set(out)
 	return errors.Join(errs...)
@@ -231,7 +235,7 @@ func oneObject(path string, v *Value) (*Value, error) {
 	case v.Kind == List && len(v.Items) == 1 && v.Items[0].Kind == Object:
 		return v.Items[0], nil
 	case v.Kind == List && v.block:
-		return nil, errorf(v.Items[1].Pos, "%s is already set in line %d; it may stand only once", path, v.Pos.Line)
+		return nil, Errorf(v.Items[1].Pos, "%s is already set in line %d; it may stand only once", path, v.Pos.Line)
 	}
 	if path == "" {
 		path = "the file"
@@ -250,5 +254,5 @@ func mismatch(path string, v *Value, want string) error {
 	case v.Kind == String && len(v.Text) <= longest:
 		got = fmt.Sprintf("the string %q", v.Text)
 	}
-	return errorf(v.Pos, "%s wants %s, not %s", path, want, got)
+	return Errorf(v.Pos, "%s wants %s, not %s", path, want, got)
 }

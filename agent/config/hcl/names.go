@@ -27,7 +27,7 @@ type structField struct {
 func namesOf(t reflect.Type) names {
 	n := names{fields: make(map[string]structField)}
 	for _, f := range reflect.VisibleFields(t) {
-		if !f.IsExported() || f.Anonymous && f.Type.Kind() == reflect.Struct && f.Tag.Get("json") == "" {
+		if !f.IsExported() || isEmbedded(f) {
 			continue
 		}
 		keys := keysOf(f)
@@ -40,6 +40,15 @@ func namesOf(t reflect.Type) names {
 		}
 	}
 	return n
+}
+
+// isEmbedded tells a struct whose fields are spoken of as the outer one's own.
+func isEmbedded(f reflect.StructField) bool {
+	t := f.Type
+	if t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	return f.Anonymous && t.Kind() == reflect.Struct && f.Tag.Get("json") == ""
 }
 
 func keysOf(f reflect.StructField) []string {

@@ -14,7 +14,7 @@ func parseHCL(file string, src []byte) (root *Value, err error) {
 	// The library panics on some literals that its own parser lets through.
 	defer func() {
 		if p := recover(); p != nil {
-			root, err = nil, errorf(Pos{File: file}, "not valid HCL: %v", p)
+			root, err = nil, Errorf(Pos{File: file}, "not valid HCL: %v", p)
 		}
 	}()
 	r := hclReader{file: file}
@@ -25,13 +25,13 @@ func parseHCL(file string, src []byte) (root *Value, err error) {
 	var at *parser.PosError
 	switch {
 	case errors.As(err, &at):
-		return nil, errorf(r.pos(at.Pos), "not valid HCL: %v", at.Err)
+		return nil, Errorf(r.pos(at.Pos), "not valid HCL: %v", at.Err)
 	case err != nil:
-		return nil, errorf(Pos{File: file}, "not valid HCL: %v", err)
+		return nil, Errorf(Pos{File: file}, "not valid HCL: %v", err)
 	}
 	list, ok := parsed.Node.(*ast.ObjectList)
 	if !ok {
-		return nil, errorf(Pos{File: file}, "not valid HCL: the file must be a list of keys and values")
+		return nil, Errorf(Pos{File: file}, "not valid HCL: the file must be a list of keys and values")
 	}
 	root = &Value{Pos: Pos{File: file, Line: 1}, Kind: Object}
 	return root, r.fields(root, "", list)
@@ -53,7 +53,7 @@ func (r hclReader) checkDepth(src []byte) error {
 			return nil
 		case token.LBRACE, token.LBRACK:
 			if depth++; depth > maxDepth {
-				return errorf(r.pos(tok.Pos), "nested more than %d levels deep", maxDepth)
+				return Errorf(r.pos(tok.Pos), "nested more than %d levels deep", maxDepth)
 			}
 		case token.RBRACE, token.RBRACK:
 			depth--
@@ -72,7 +72,7 @@ func (r hclReader) fields(object *Value, path string, list *ast.ObjectList) erro
 
 func (r hclReader) item(object *Value, path string, item *ast.ObjectItem) error {
 	if len(item.Keys) == 0 {
-		return errorf(object.Pos, "a value without a key")
+		return Errorf(object.Pos, "a value without a key")
 	}
 	// A block `a "b" { }` is an object a with the key b.
 	last := len(item.Keys) - 1
@@ -120,7 +120,7 @@ func (v *Value) add(path string, f Field) error {
 }
 
 func duplicate(path string, pos, before Pos) error {
-	return errorf(pos, "%s is already set in line %d; remove one of them", path, before.Line)
+	return Errorf(pos, "%s is already set in line %d; remove one of them", path, before.Line)
 }
 
 func (r hclReader) value(path string, node ast.Node) (*Value, error) {
@@ -142,7 +142,7 @@ func (r hclReader) value(path string, node ast.Node) (*Value, error) {
 		object := &Value{Pos: pos, Kind: Object}
 		return object, r.fields(object, path, n.List)
 	}
-	return nil, errorf(pos, "%s: unexpected %T", path, node)
+	return nil, Errorf(pos, "%s: unexpected %T", path, node)
 }
 
 func (r hclReader) literal(pos Pos, tok token.Token) (*Value, error) {
@@ -153,12 +153,12 @@ func (r hclReader) literal(pos Pos, tok token.Token) (*Value, error) {
 	case token.NUMBER, token.FLOAT:
 		v.Kind, v.Text = Number, tok.Text
 		if _, err := v.float(); err != nil {
-			return nil, errorf(pos, "%s is not a number", tok.Text)
+			return nil, Errorf(pos, "%s is not a number", tok.Text)
 		}
 	case token.STRING, token.HEREDOC:
 		v.Kind, v.Text = String, tok.Value().(string)
 	default:
-		return nil, errorf(pos, "unexpected %s", tok.Text)
+		return nil, Errorf(pos, "unexpected %s", tok.Text)
 	}
 	return v, nil
 }

@@ -23,7 +23,7 @@ func parseJSON(file string, src []byte) (*Value, error) {
 		return nil, err
 	}
 	if root.Kind != Object {
-		return nil, errorf(root.Pos, "not valid: the file must be a JSON object, not %s", root.Kind)
+		return nil, Errorf(root.Pos, "not valid: the file must be a JSON object, not %s", root.Kind)
 	}
 	switch _, err := r.token(); {
 	case errors.Is(err, io.EOF):
@@ -31,7 +31,7 @@ func parseJSON(file string, src []byte) (*Value, error) {
 	case err != nil:
 		return nil, err
 	}
-	return nil, errorf(r.pos(), "more text after the end of the JSON object")
+	return nil, Errorf(r.pos(), "more text after the end of the JSON object")
 }
 
 type jsonReader struct {
@@ -61,13 +61,13 @@ func (r *jsonReader) token() (json.Token, error) {
 		end := min(int(syntax.Offset), len(r.src))
 		pos.Line = 1 + bytes.Count(r.src[:end], []byte("\n"))
 	}
-	return nil, errorf(pos, "not valid JSON: %v", err)
+	return nil, Errorf(pos, "not valid JSON: %v", err)
 }
 
 func (r *jsonReader) next() (json.Token, error) {
 	tok, err := r.token()
 	if errors.Is(err, io.EOF) {
-		return nil, errorf(r.pos(), "not valid JSON: the file ends in the middle of a value")
+		return nil, Errorf(r.pos(), "not valid JSON: the file ends in the middle of a value")
 	}
 	return tok, err
 }
@@ -75,7 +75,7 @@ func (r *jsonReader) next() (json.Token, error) {
 func (r *jsonReader) value(path string, tok json.Token, depth int) (*Value, error) {
 	v := &Value{Pos: r.pos()}
 	if depth > maxDepth {
-		return nil, errorf(v.Pos, "nested more than %d levels deep", maxDepth)
+		return nil, Errorf(v.Pos, "nested more than %d levels deep", maxDepth)
 	}
 	switch t := tok.(type) {
 	case nil:
@@ -84,7 +84,7 @@ func (r *jsonReader) value(path string, tok json.Token, depth int) (*Value, erro
 	case json.Number:
 		v.Kind, v.Text = Number, t.String()
 		if _, err := v.float(); err != nil {
-			return nil, errorf(v.Pos, "%s is not a number", t)
+			return nil, Errorf(v.Pos, "%s is not a number", t)
 		}
 	case string:
 		v.Kind, v.Text = String, t

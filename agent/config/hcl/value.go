@@ -49,7 +49,8 @@ func (e *Error) Error() string {
 	return e.Pos.String() + ": " + e.Msg
 }
 
-func errorf(pos Pos, format string, args ...any) error {
+// Errorf makes an Error.
+func Errorf(pos Pos, format string, args ...any) error {
 	return &Error{Pos: pos, Msg: fmt.Sprintf(format, args...)}
 }
 
@@ -109,6 +110,17 @@ func (v *Value) append(f Field) {
 	}
 	v.index[f.Key] = len(v.Fields)
 	v.Fields = append(v.Fields, f)
+}
+
+// Nest returns the tree in which v is the value of a key path such as "ports.http".
+func Nest(path string, v *Value) *Value {
+	keys := strings.Split(path, ".")
+	for i := len(keys) - 1; i >= 0; i-- {
+		outer := &Value{Pos: v.Pos, Kind: Object}
+		outer.append(Field{Key: keys[i], Pos: v.Pos, Value: v})
+		v = outer
+	}
+	return v
 }
 
 // Any returns the value as encoding/json would decode it into an empty interface: numbers are float64, so
@@ -183,7 +195,7 @@ func FormatOf(name string) (Format, error) {
 // Parse reads src, which came from the named file, into an Object.
 func Parse(file string, src []byte, format Format) (*Value, error) {
 	if len(src) > MaxSize {
-		return nil, errorf(Pos{File: file}, "the file has %d bytes; at most %d are read, split it into several", len(src), MaxSize)
+		return nil, Errorf(Pos{File: file}, "the file has %d bytes; at most %d are read, split it into several", len(src), MaxSize)
 	}
 	src = []byte(strings.TrimPrefix(string(src), "\ufeff")) // editors on Windows leave a byte-order mark
 	switch format {
@@ -208,7 +220,7 @@ func ReadFile(path string, format Format) (*Value, error) {
 		return nil, err
 	}
 	if info.Size() > MaxSize { // before it is in memory
-		return nil, errorf(Pos{File: path}, "the file has %d bytes; at most %d are read, split it into several", info.Size(), MaxSize)
+		return nil, Errorf(Pos{File: path}, "the file has %d bytes; at most %d are read, split it into several", info.Size(), MaxSize)
 	}
 	src, err := os.ReadFile(path)
 	if err != nil {
