@@ -1,7 +1,10 @@
 package snapshot
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
+	"strings"
 
 	"github.com/parleymesh/parley/api"
 )
@@ -79,3 +82,62 @@ func (p *Policy) Authorize(spiffe string) api.Decision {
 
 // Authorize decides about a caller of the snapshot's service. See Policy.Authorize.
 func (s *Snapshot) Authorize(spiffe string) api.Decision { return s.Policy.Authorize(spiffe) }
+
+// Hash tells two policies apart. Only what decides counts: a new description is no new policy.
+func (p *Policy) Hash() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%q %t\n", p.TrustDomain, p.DefaultAllow)
+	for _, r := range p.Rules {
+		fmt.Fprintf(&b, "%q %q %q %q %q %t\n", r.ID, r.Source, orDefault(r.Namespace), orDefault(r.Partition), r.Peer, r.Allows())
+	}
+	sum := sha256.Sum256([]byte(b.String()))
+	return hex.EncodeToString(sum[:8])
+}
+
+// Narrows tells whether the policy refuses anybody whom old let pass. Connections that were opened under old must then be
+// judged again, which for some data planes means closing them.
+func (p *Policy) Narrows(old *Policy) bool {
+	for _, caller := range representatives(p, old) {
+		was, is := caller, caller
+		was.TrustDomain, is.TrustDomain = old.TrustDomain, old.TrustDomain
+		if old.allows(was) && !p.allows(is) {
+			return true
+		}
+	}
+	return false
+}
+
+// allows is Authorize without its reasons.
+func (p *Policy) allows(source Identity) bool {
+	if source.TrustDomain != p.TrustDomain {
+		return false
+	}
+	for _, r := range p.Rules {
+		if r.matches(source) {
+			return r.Allows()
+		}
+	}
+	return p.DefaultAllow
+}
+
+// representatives returns callers of every kind that the policies can tell apart: each that a rule names, and one that no
+// rule names, in each tenant that a rule names and in one that none does.
+func representatives(policies ...*Policy) []Identity {
+	type tenant struct{ partition, namespace string }
+	tenants := map[tenant]bool{{"\x00", "\x00"}: true, {api.DefaultTenant, api.DefaultTenant}: true}
+	names := map[string]bool{"\x00": true}
+	for _, p := range policies {
+		for _, r := range p.Rules {
+			tenants[tenant{orDefault(r.Partition), orDefault(r.Namespace)}] = true
+			tenants[tenant{orDefault(r.Partition), "\x00"}] = true
+			names[r.Source] = true
+		}
+	}
+	var all []Identity
+	for t := range tenants {
+		for name := range names {
+			all = append(all, Identity{Partition: t.partition, Namespace: t.namespace, Service: name})
+		}
+	}
+	return all
+}

@@ -1,0 +1,150 @@
+// Package envoy translates a proxy's snapshot into Envoy's resources, writes its bootstrap file and runs it.
+//
+// The translation is a pure function: the same snapshot gives the same bytes. It guards the service twice. The TLS
+// validation context of the public listener names exactly the certificates that may call, so that a caller who is
+// denied fails in the handshake and is sent nothing, even by a service that speaks first; an RBAC filter judges again,
+// with the rules' ids as the names of its policies. Both are discovered apart from the listener, so that a rule that only lets more callers in
+// touches no connection. A rule that takes something away moves the listener to a new generation, and Envoy drains the old one's
+// connections.
+//
+// Delivery is left to proxy/xds, and gathering the snapshot to proxy/snapshot.
+package envoy
+
+import (
+	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"slices"
+
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/anypb"
+
+	"github.com/parleymesh/parley/proxy/snapshot"
+)
+
+// The types of resource, as xDS names them.
+const (
+	ClusterType  = "type.googleapis.com/envoy.config.cluster.v3.Cluster"
+	EndpointType = "type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment"
+	ListenerType = "type.googleapis.com/envoy.config.listener.v3.Listener"
+	RouteType    = "type.googleapis.com/envoy.config.route.v3.RouteConfiguration"
+	SecretType   = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret"
+	FilterType   = "type.googleapis.com/envoy.config.core.v3.TypedExtensionConfig"
+)
+
+// Resource is one Envoy resource, encoded once and sent to whoever asks for it.
+type Resource struct {
+	Type    string
+	Name    string
+	Version string // changes with the content
+	Body    *anypb.Any
+}
+
+// Resources is everything that one proxy may ask for.
+type Resources struct {
+	// ByType holds the resources of each type by name.
+	ByType map[string]map[string]*Resource
+	// Problems are parts of the snapshot that could not be translated. What they guard is closed.
+	Problems []string
+	// Expected names the endpoint resource that each cluster needs before it can take calls.
+	Expected map[string]string
+}
+
+// Names returns the names of the resources of a type, sorted.
+func (r *Resources) Names(typeURL string) []string {
+	names := make([]string, 0, len(r.ByType[typeURL]))
+	for name := range r.ByType[typeURL] {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return names
+}
+
+// Lookup returns the resource of a type that a client means by a name. Secrets and filters that carry a policy answer to the
+// names of all its generations, so that connections that an outgoing listener still takes are judged by the newest rules, too.
+func (r *Resources) Lookup(typeURL, name string) *Resource {
+	if found := r.ByType[typeURL][name]; found != nil {
+		return found
+	}
+	stem, ok := policyStem(name)
+	if !ok {
+		return nil
+	}
+	for current, resource := range r.ByType[typeURL] {
+		if s, ok := policyStem(current); ok && s == stem {
+			return renamed(resource, name)
+		}
+	}
+	return nil
+}
+
+func (r *Resources) add(typeURL, name string, message proto.Message) (*Resource, error) {
+	resource, err := encode(typeURL, name, message)
+	if err != nil {
+		return nil, err
+	}
+	r.put(resource)
+	return resource, nil
+}
+
+func (r *Resources) put(resource *Resource) {
+	if r.ByType[resource.Type] == nil {
+		r.ByType[resource.Type] = map[string]*Resource{}
+	}
+	r.ByType[resource.Type][resource.Name] = resource
+}
+
+func encode(typeURL, name string, message proto.Message) (*Resource, error) {
+	if v, ok := message.(interface{ ValidateAll() error }); ok {
+		if err := v.ValidateAll(); err != nil {
+			return nil, fmt.Errorf("%s is not valid for Envoy: %w", name, err)
+		}
+	}
+	body, err := proto.MarshalOptions{Deterministic: true}.Marshal(message)
+	if err != nil {
+		return nil, fmt.Errorf("encode %s: %w", name, err)
+	}
+	return &Resource{
+		Type: typeURL, Name: name, Version: shortHash(body),
+		Body: &anypb.Any{TypeUrl: typeURL, Value: body},
+	}, nil
+}
+
+func shortHash(parts ...[]byte) string {
+	h := sha256.New()
+	for _, p := range parts {
+		h.Write(p)
+		h.Write([]byte{0})
+	}
+	return hex.EncodeToString(h.Sum(nil)[:8])
+}
+
+// mustAny packs a message that this package has just built.
+func mustAny(message proto.Message) *anypb.Any {
+	packed, err := anypb.New(message)
+	if err != nil {
+		panic("envoy: " + err.Error()) // only invalid UTF-8 does this, and names come from JSON
+	}
+	return packed
+}
+
+// Build translates a snapshot. The generation names what the open connections of the public listener were judged by: while it
+// stays, no connection is drained. See Generation.
+func (b *Builder) Build(s *snapshot.Snapshot, generation string) *Resources {
+	r := &Resources{ByType: map[string]map[string]*Resource{}, Expected: map[string]string{}}
+	steps := []func() error{
+		func() error { return r.secrets(s, generation) },
+		func() error { return r.public(s, generation) },
+	}
+	for i := range s.Upstreams {
+		steps = append(steps, func() error { return b.upstream(r, s, &s.Upstreams[i]) })
+	}
+	for _, step := range steps {
+		if err := step(); err != nil {
+			r.Problems = append(r.Problems, err.Error())
+		}
+	}
+	slices.SortFunc(r.Problems, cmp.Compare)
+	return r
+}

@@ -1,0 +1,111 @@
+package envoy
+
+import (
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	rbacfilterv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/rbac/v3"
+	tlsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/anypb"
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	"github.com/parleymesh/parley/proxy/snapshot"
+)
+
+// The names of the secrets, besides the policy's.
+const (
+	leafSecret  = "leaf"
+	rootsSecret = "roots"
+)
+
+// secrets adds the certificate, the roots, and the policy in both its forms.
+func (r *Resources) secrets(s *snapshot.Snapshot, generation string) error {
+	leaf := &tlsv3.Secret{Name: leafSecret, Type: &tlsv3.Secret_TlsCertificate{TlsCertificate: &tlsv3.TlsCertificate{
+		CertificateChain: inline(s.Leaf.CertPEM),
+		PrivateKey:       inline(s.Leaf.PrivateKeyPEM),
+	}}}
+	roots := &tlsv3.Secret{Name: rootsSecret, Type: &tlsv3.Secret_ValidationContext{
+		ValidationContext: &tlsv3.CertificateValidationContext{TrustedCa: inline(s.Roots)},
+	}}
+	policy := compile(&s.Policy)
+	r.Problems = append(r.Problems, policy.problems...)
+	validation := &tlsv3.CertificateValidationContext{TrustedCa: inline(s.Roots)}
+	for _, name := range policy.names {
+		validation.MatchTypedSubjectAltNames = append(validation.MatchTypedSubjectAltNames, &tlsv3.SubjectAltNameMatcher{
+			SanType: tlsv3.SubjectAltNameMatcher_URI, Matcher: name,
+		})
+	}
+	callers := &tlsv3.Secret{
+		Name: policyName(policySecret, generation),
+		Type: &tlsv3.Secret_ValidationContext{ValidationContext: validation},
+	}
+	filter := &corev3.TypedExtensionConfig{
+		Name:        policyName(policyFilter, generation),
+		TypedConfig: mustAny(&rbacfilterv3.RBAC{StatPrefix: publicListener + ".", Rules: policy.rbac}),
+	}
+	for _, secret := range []*tlsv3.Secret{leaf, roots, callers} {
+		if _, err := r.add(SecretType, secret.Name, secret); err != nil {
+			return err
+		}
+	}
+	_, err := r.add(FilterType, filter.Name, filter)
+	return err
+}
+
+// renamed returns the resource under another name, which stands in its body, too.
+func renamed(r *Resource, name string) *Resource {
+	var message proto.Message
+	switch r.Type {
+	case SecretType:
+		secret := &tlsv3.Secret{}
+		message = secret
+		if r.Body.UnmarshalTo(secret) != nil {
+			return nil
+		}
+		secret.Name = name
+	case FilterType:
+		filter := &corev3.TypedExtensionConfig{}
+		message = filter
+		if r.Body.UnmarshalTo(filter) != nil {
+			return nil
+		}
+		filter.Name = name
+	default:
+		return nil
+	}
+	out, err := encode(r.Type, name, message)
+	if err != nil {
+		return nil
+	}
+	return out
+}
+
+func inline(text string) *corev3.DataSource {
+	return &corev3.DataSource{Specifier: &corev3.DataSource_InlineString{InlineString: text}}
+}
+
+// ads says that a resource comes over the stream that everything comes over.
+func ads() *corev3.ConfigSource {
+	return &corev3.ConfigSource{
+		ConfigSourceSpecifier: &corev3.ConfigSource_Ads{Ads: &corev3.AggregatedConfigSource{}},
+		ResourceApiVersion:    corev3.ApiVersion_V3,
+		// Envoy waits for as long as it takes. To go on without would be to serve less than before.
+		InitialFetchTimeout: durationpb.New(0),
+	}
+}
+
+func sds(name string) *tlsv3.SdsSecretConfig {
+	return &tlsv3.SdsSecretConfig{Name: name, SdsConfig: ads()}
+}
+
+// tlsParameters ask for TLS 1.2 and above.
+func tlsParameters() *tlsv3.TlsParameters {
+	return &tlsv3.TlsParameters{TlsMinimumProtocolVersion: tlsv3.TlsParameters_TLSv1_2, TlsMaximumProtocolVersion: tlsv3.TlsParameters_TLSv1_3}
+}
+
+// tlsSocket wraps a TLS context as a transport socket.
+func tlsSocket(context *anypb.Any) *corev3.TransportSocket {
+	return &corev3.TransportSocket{
+		Name:       "envoy.transport_sockets.tls",
+		ConfigType: &corev3.TransportSocket_TypedConfig{TypedConfig: context},
+	}
+}
