@@ -1,0 +1,211 @@
+// Package server is one of the servers that hold the replicated state: storage, raft and core wired together, with the
+// table of all nouns, the first bootstrap, and what the leader does about members. It knows gossip only as Members, and
+// the network only as a raft transport and a way to the leader; command/agent hands them in.
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+	"github.com/hashicorp/raft"
+
+	"github.com/parleymesh/parley/api"
+	"github.com/parleymesh/parley/server/core"
+	"github.com/parleymesh/parley/server/verb"
+)
+
+// Options is what a Server is made of.
+type Options struct {
+	NodeID, NodeName, Datacenter string
+	// Domain is the DNS domain under which trust domains are named, without dots around it.
+	Domain string
+	// DataDir holds the log. Empty: everything is in memory.
+	DataDir string
+	// BootstrapExpect is how many servers found a new cluster together; 0 joins one that exists.
+	BootstrapExpect int
+	// NonVoter replicates but has no vote.
+	NonVoter bool
+	// RaftMultiplier stretches raft's timing as the public setting does; 0 keeps ours.
+	RaftMultiplier int
+	// Hold is how long a request waits for a leader; 0 means core's default.
+	Hold                 time.Duration
+	DefaultWait, MaxWait time.Duration
+
+	Members    Members
+	Stream     raft.StreamLayer
+	Leader     verb.Handler // reaches the leader when that is another server
+	Authorizer core.Authorizer
+	// DefaultAllow is what happens between two services for which no intention says anything.
+	DefaultAllow bool
+
+	Logger    *slog.Logger
+	RaftLog   hclog.Logger
+	LogOutput io.Writer
+}
+
+// Server is a running server.
+type Server struct {
+	*core.Core
+	opts      Options
+	log       *slog.Logger
+	storage   storage
+	transport *raft.NetworkTransport
+	cancel    context.CancelFunc
+	done      sync.WaitGroup
+}
+
+// raftTimeout bounds one exchange between two servers.
+const raftTimeout = 10 * time.Second
+
+// New starts a server. On an error nothing is left running.
+func New(o Options) (_ *Server, err error) {
+	s := &Server{opts: o, log: o.Logger.With("component", "server")}
+	var undo []func()
+	defer func() {
+		if err != nil {
+			for i := len(undo) - 1; i >= 0; i-- {
+				undo[i]()
+			}
+		}
+	}()
+
+	if s.storage, err = openStorage(o); err != nil {
+		return nil, err
+	}
+	undo = append(undo, func() { _ = s.storage.close() })
+
+	s.transport = raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
+		Stream: o.Stream, MaxPool: 3, Timeout: raftTimeout, Logger: o.RaftLog,
+		ServerAddressProvider: addresses{o.Members},
+	})
+	undo = append(undo, func() { _ = s.transport.Close() })
+
+	cfg := raftConfig(o)
+	if err = s.bootstrapAlone(cfg); err != nil {
+		return nil, err
+	}
+	s.Core, err = core.New(core.Options{
+		Datacenter: o.Datacenter, Types: types(), Authorizer: o.Authorizer, Leader: o.Leader, Loops: loops(o),
+		Raft: cfg, Logs: s.storage.logs, Stable: s.storage.stable, Snapshots: s.storage.snapshots, Transport: s.transport,
+		Hold: o.Hold, DefaultWait: o.DefaultWait, MaxWait: o.MaxWait, Logger: o.Logger,
+	})
+	if err != nil {
+		return nil, err
+	}
+	s.hurryAlone()
+
+	ctx, cancel := context.WithCancel(context.Background())
+	s.cancel = cancel
+	s.done.Go(func() { s.bootstrapTogether(ctx) })
+	return s, nil
+}
+
+func openStorage(o Options) (storage, error) {
+	if o.DataDir == "" {
+		return inMemory(), nil
+	}
+	return onDisk(o.DataDir, o.LogOutput)
+}
+
+func makeDir(dir string) error {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return fmt.Errorf("create %s: %w", dir, err)
+	}
+	return nil
+}
+
+// raftConfig is raft's own default but for the timing: an election is decided within a second, and a leader that is cut
+// off knows it sooner.
+func raftConfig(o Options) *raft.Config {
+	cfg := raft.DefaultConfig()
+	cfg.LocalID = raft.ServerID(o.NodeID)
+	cfg.HeartbeatTimeout, cfg.ElectionTimeout, cfg.LeaderLeaseTimeout = 500*time.Millisecond, 500*time.Millisecond, 250*time.Millisecond
+	if m := time.Duration(o.RaftMultiplier); m > 0 {
+		cfg.HeartbeatTimeout, cfg.ElectionTimeout, cfg.LeaderLeaseTimeout = m*time.Second, m*time.Second, m*500*time.Millisecond
+	}
+	cfg.BatchApplyCh = true
+	cfg.Logger = o.RaftLog
+	// A snapshot is taken when the log has grown by so many entries; the log is cut then but for a tail, from which a
+	// follower that was away for a moment catches up.
+	cfg.SnapshotThreshold, cfg.TrailingLogs = 16384, 10240
+	cfg.SnapshotInterval = 30 * time.Second
+	return cfg
+}
+
+// StepDown hands leadership to another server, when there is one to take it, so that a stop costs no election.
+func (s *Server) StepDown() {
+	if s.Raft().State() != raft.Leader || s.voters() < 2 {
+		return
+	}
+	if err := s.Raft().LeadershipTransfer().Error(); err != nil {
+		s.log.Warn("leadership was not handed over, the others will elect", "err", err)
+	}
+}
+
+func (s *Server) voters() int {
+	n := 0
+	if f := s.Raft().GetConfiguration(); f.Error() == nil {
+		for _, srv := range f.Configuration().Servers {
+			if srv.Suffrage == raft.Voter {
+				n++
+			}
+		}
+	}
+	return n
+}
+
+// Close hands over leadership, stops everything and closes the storage.
+func (s *Server) Close() error {
+	s.StepDown()
+	s.cancel()
+	s.done.Wait()
+	err := s.Core.Close()
+	return errors.Join(err, s.transport.Close(), s.storage.close())
+}
+
+// LeaderAddr is the leader's RPC address; empty while none is known or the one there is does not answer yet.
+func (s *Server) LeaderAddr() string {
+	addr, _ := s.Raft().LeaderWithID()
+	if s.Raft().State() == raft.Leader && !s.Ready() {
+		return ""
+	}
+	return string(addr)
+}
+
+// RaftConfiguration lists the servers that raft counts on. Needs operator:read.
+func (s *Server) RaftConfiguration() (api.RaftConfiguration, error) {
+	f := s.Raft().GetConfiguration()
+	if err := f.Error(); err != nil {
+		return api.RaftConfiguration{}, api.Errorf(http.StatusInternalServerError, "read the raft configuration: %v", err)
+	}
+	_, leader := s.Raft().LeaderWithID()
+	out := api.RaftConfiguration{Index: f.Index(), Servers: []api.RaftServer{}}
+	for _, srv := range f.Configuration().Servers {
+		out.Servers = append(out.Servers, s.raftServer(srv, leader))
+	}
+	return out, nil
+}
+
+func (s *Server) raftServer(srv raft.Server, leader raft.ServerID) api.RaftServer {
+	r := api.RaftServer{
+		ID: string(srv.ID), Node: "(unknown)", Address: string(srv.Address), Leader: srv.ID == leader,
+		Voter: srv.Suffrage == raft.Voter, ProtocolVersion: "3",
+	}
+	for _, m := range s.opts.Members.Members() {
+		if m.Node.ID == r.ID {
+			r.Node, r.Address = m.Node.Node, m.RPCAddr
+		}
+	}
+	if r.ID == string(s.opts.NodeID) {
+		r.LastIndex = s.Raft().LastIndex()
+	}
+	return r
+}
