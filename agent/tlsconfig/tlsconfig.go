@@ -69,7 +69,7 @@ func (e *Endpoint) Listen(protos ...string) *tls.Config {
 	if e.now.Load().cert == nil {
 		return nil
 	}
-	// One tls.Config per reading of the files: session tickets belong to it, and end with it.
+	// One tls.Config per reading of the files.
 	type built struct {
 		from *material
 		conf *tls.Config
@@ -125,6 +125,8 @@ func (m *material) server(protos []string) *tls.Config {
 		Certificates: []tls.Certificate{*m.cert},
 		ClientCAs:    m.cas,
 		NextProtos:   protos,
+		// A resumed session would go on with a certificate, and be let in by a CA, that a reload has replaced.
+		SessionTicketsDisabled: true,
 	}
 	if m.opts.VerifyIncoming {
 		c.ClientAuth = tls.RequireAndVerifyClientCert

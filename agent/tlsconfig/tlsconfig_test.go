@@ -180,7 +180,7 @@ func TestVerification(t *testing.T) {
 		{"wrong name", mutual(ours, "client.dc1.consul"), byName, "server.dc1.consul", "not server.dc1.consul"},
 		{"server of another CA", mutual(theirs, "server.dc1.consul"), mutual(ours, "client"), "x", "unknown authority"},
 		{"client of another CA", mutual(ours, "server.dc1.consul"), Options{CAFile: ours.file, VerifyOutgoing: true,
-			CertFile: mutual(theirs, "client").CertFile, KeyFile: filepath.Join(theirs.dir, "client-key.pem")}, "x", "bad certificate"},
+			CertFile: mutual(theirs, "client").CertFile, KeyFile: filepath.Join(theirs.dir, "client-key.pem")}, "x", "unknown certificate authority"},
 		{"client without a certificate", mutual(ours, "server.dc1.consul"), anonymous, "x", "certificate required"},
 		{"no certificate wanted", ours.options("server.dc1.consul"), anonymous, "x", ""},
 	}
