@@ -190,9 +190,15 @@ func (s *Server) hold(ctx context.Context, o verb.Options) (context.Context, fun
 		s.waiting.Add(-1)
 		return nil, nil, api.Errorf(http.StatusTooManyRequests, "too many blocking queries: %d wait at this agent, and no more are allowed", s.opts.MaxBlocking)
 	}
+	ctx, stop := s.untilClose(ctx)
+	return ctx, func() { stop(); s.waiting.Add(-1) }, nil
+}
+
+// untilClose returns a context that also ends when the server closes.
+func (s *Server) untilClose(ctx context.Context) (context.Context, func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	stop := context.AfterFunc(s.closing, cancel)
-	return ctx, func() { stop(); cancel(); s.waiting.Add(-1) }, nil
+	return ctx, func() { stop(); cancel() }
 }
 
 // body reads the whole body, which may be so many bytes long.
@@ -245,4 +251,10 @@ func (r *request) need(resource, name string, access api.Access) error {
 		return api.Errorf(http.StatusForbidden, "Permission denied: %s:%s on %q is needed: %s", p.Resource, p.Access, p.Name, d.Why)
 	}
 	return nil
+}
+
+// may tells whether something may be shown. The error is for a token that is none.
+func (r *request) may(resource, name string, access api.Access) (bool, error) {
+	d, err := r.s.opts.Authorizer.Decide(r.Context(), r.token(), api.Permission{Resource: resource, Name: name, Access: access})
+	return d.Allowed, err
 }

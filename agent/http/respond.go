@@ -18,7 +18,8 @@ import (
 // A handler's answer is encoded as JSON, but for these:
 //   - nil is no body;
 //   - rows are joined from the rows' own encodings, which all readers share;
-//   - *reply says status and content type as well.
+//   - *reply says status and content type as well;
+//   - answered says that the handler has written the answer itself.
 
 // rows is a list whose elements are encoded already.
 type rows []*verb.Row
@@ -30,11 +31,17 @@ type reply struct {
 	body        any    // []byte as it is, anything else as a handler returns it
 }
 
+// answered is returned by a handler that wrote its answer itself.
+var answered = new(struct{ byte })
+
 // minGzip is the size in bytes below which a body is not worth compressing: it fits a packet.
 const minGzip = 1400
 
 // respond writes what a handler returned.
 func (r *request) respond(v any) error {
+	if v == any(answered) {
+		return nil
+	}
 	rep, ok := v.(*reply)
 	if !ok {
 		rep = &reply{body: v}

@@ -37,7 +37,7 @@ func on(path string, methods ...method) route { return route{path, methods} }
 // table is every endpoint there is.
 func table() map[string]*route {
 	t := map[string]*route{}
-	for _, r := range slices.Concat(statusRoutes, catalogRoutes, healthRoutes) {
+	for _, r := range slices.Concat(statusRoutes, catalogRoutes, healthRoutes, agentRoutes) {
 		t[r.path] = &r
 	}
 	return t

@@ -109,3 +109,16 @@ func near[T any](r *request, all rows, nodeOf func(T) string) rows {
 	slices.SortStableFunc(out, func(a, b *verb.Row) int { return isNear(a) - isNear(b) })
 	return out
 }
+
+// chooser returns what the request's filter wants of values that are not rows of a query: those of this agent.
+func chooser[T any](r *request) (func(T) bool, error) {
+	expression := r.param("filter")
+	if expression == "" {
+		return func(T) bool { return true }, nil
+	}
+	f, err := filter.Compile(expression, reflect.TypeFor[T]())
+	if err != nil {
+		return nil, api.Errorf(http.StatusBadRequest, "Failed to create boolean expression evaluator: %v", err)
+	}
+	return func(v T) bool { return f.Match(v) }, nil
+}

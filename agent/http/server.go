@@ -51,6 +51,25 @@ type Options struct {
 	Client     Client
 	Raft       Raft
 	Authorizer Authorizer
+	Members    Members
+	Local      Local
+	Leaves     Leaves
+	Proxies    Proxies
+
+	// Self is the agent's account of itself.
+	Self func(ctx context.Context) (api.Self, error)
+	// Version is what the agent was built from.
+	Version Version
+	// Leave makes the agent leave the pool and, once this request is answered, stop.
+	Leave func(ctx context.Context) error
+	// Reload makes the agent read its configuration again.
+	Reload func(ctx context.Context) error
+	// Metrics is what the agent counts.
+	Metrics Metrics
+	// Prometheus shows the same to Prometheus. Nil: it is not switched on.
+	Prometheus http.Handler
+	// Monitor follows the agent's log. Nil: it is not served.
+	Monitor Monitor
 
 	// Datacenters lists those known, nearest first. Nil: only the local one.
 	Datacenters func(ctx context.Context) ([]string, error)
