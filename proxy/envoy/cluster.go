@@ -83,7 +83,6 @@ func (b *Builder) upstream(r *Resources, s *snapshot.Snapshot, u *snapshot.Upstr
 			return fmt.Errorf("upstream %s: %w", u.ID, err)
 		}
 		r.put(assignment)
-		r.Expected[name] = name
 	}
 	return r.outbound(s, u, name)
 }

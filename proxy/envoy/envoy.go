@@ -47,9 +47,13 @@ type Resources struct {
 	ByType map[string]map[string]*Resource
 	// Problems are parts of the snapshot that could not be translated. What they guard is closed.
 	Problems []string
-	// Expected names the endpoint resource that each cluster needs before it can take calls.
-	Expected map[string]string
+	// Needs names what an Envoy must have been given before a listener works there: an upstream's listener that comes before
+	// its cluster is ready refuses calls, so it is better late.
+	Needs map[string][]Ref
 }
+
+// Ref names a resource.
+type Ref struct{ Type, Name string }
 
 // Names returns the names of the resources of a type, sorted.
 func (r *Resources) Names(typeURL string) []string {
@@ -132,7 +136,7 @@ func mustAny(message proto.Message) *anypb.Any {
 // Build translates a snapshot. The generation names what the open connections of the public listener were judged by: while it
 // stays, no connection is drained. See Generation.
 func (b *Builder) Build(s *snapshot.Snapshot, generation string) *Resources {
-	r := &Resources{ByType: map[string]map[string]*Resource{}, Expected: map[string]string{}}
+	r := &Resources{ByType: map[string]map[string]*Resource{}, Needs: map[string][]Ref{}}
 	steps := []func() error{
 		func() error { return r.secrets(s, generation) },
 		func() error { return r.public(s, generation) },

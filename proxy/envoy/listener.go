@@ -82,6 +82,9 @@ func (r *Resources) outbound(s *snapshot.Snapshot, u *snapshot.Upstream, cluster
 		r.Problems = append(r.Problems, err.Error())
 	}
 	name := fmt.Sprintf("%s:%s", u.ID, u.Local)
+	r.Needs[name] = []Ref{
+		{ClusterType, cluster}, {EndpointType, cluster}, {SecretType, leafSecret}, {SecretType, rootsSecret},
+	}
 	_, err = r.add(ListenerType, name, &listenerv3.Listener{
 		Name:             name,
 		Address:          socketAddress(u.Local),
