@@ -1,0 +1,341 @@
+// Package testutil starts real agents and clusters for tests, as processes of the binary under test, and waits for
+// conditions. What the tests then ask of them is theirs.
+package testutil
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/parleymesh/parley/api"
+)
+
+// Patience bounds every wait of a test. It is far above what anything takes: a test that fails for want of time shows a fault,
+// not a slow machine.
+const Patience = 30 * time.Second
+
+var build struct {
+	once sync.Once
+	path string
+	err  error
+}
+
+// Binary returns the path of the binary under test: the one that PARLEY_BIN names, or one that is built for this run.
+func Binary(t testing.TB) string {
+	t.Helper()
+	if path := os.Getenv("PARLEY_BIN"); path != "" {
+		return path
+	}
+	build.once.Do(func() {
+		dir, err := os.MkdirTemp("", "parley-test-")
+		if err != nil {
+			build.err = err
+			return
+		}
+		build.path = filepath.Join(dir, "parley")
+		cmd := exec.Command("go", "build", "-o", build.path, "github.com/parleymesh/parley")
+		if out, err := cmd.CombinedOutput(); err != nil {
+			build.err = fmt.Errorf("build the binary under test: %w\n%s", err, out)
+		}
+	})
+	if build.err != nil {
+		t.Fatal(build.err)
+	}
+	return build.path
+}
+
+// Clean removes what Binary built. TestMain calls it in the end.
+func Clean() {
+	if build.path != "" {
+		_ = os.RemoveAll(filepath.Dir(build.path))
+	}
+}
+
+// Ports are an agent's.
+type Ports struct{ HTTP, DNS, GRPC, SerfLAN, Server int }
+
+// FreePorts returns ports of 127.0.0.1 that were free a moment ago.
+func FreePorts(t testing.TB) Ports {
+	t.Helper()
+	var found [5]int
+	var open []net.Listener
+	for i := range found {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		open = append(open, l)
+		found[i] = l.Addr().(*net.TCPAddr).Port
+	}
+	for _, l := range open {
+		_ = l.Close()
+	}
+	return Ports{found[0], found[1], found[2], found[3], found[4]}
+}
+
+// Agent is an agent process.
+type Agent struct {
+	Name    string
+	Ports   Ports
+	DataDir string
+	// API is a client of the agent.
+	API *api.Client
+
+	t    testing.TB
+	args []string
+	cmd  *exec.Cmd
+	done chan struct{}
+	log  *log
+}
+
+// log keeps what a process says.
+type log struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+// Write implements io.Writer.
+func (l *log) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.buf.Write(p)
+}
+
+// String returns all of it.
+func (l *log) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.buf.String()
+}
+
+// Dev starts a development agent and waits for its leader.
+func Dev(t testing.TB, args ...string) *Agent {
+	t.Helper()
+	a := New(t, "dev", append([]string{"-dev"}, args...)...)
+	a.Start()
+	a.WaitLeader()
+	return a
+}
+
+// New describes an agent on ports of its own. Start starts it; the end of the test stops it, and shows its log if the test has
+// failed.
+func New(t testing.TB, name string, args ...string) *Agent {
+	t.Helper()
+	p := FreePorts(t)
+	a := &Agent{Name: name, Ports: p, t: t, log: new(log), args: append([]string{
+		"agent", "-node=" + name, "-bind=127.0.0.1",
+		flag("http-port", p.HTTP), flag("dns-port", p.DNS), flag("grpc-port", p.GRPC), flag("serf-lan-port", p.SerfLAN),
+		flag("server-port", p.Server), "-serf-wan-port=-1", "-grpc-tls-port=-1",
+	}, args...)}
+	client, err := api.New(api.Config{Address: a.HTTPAddr()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	a.API = client
+	t.Cleanup(func() {
+		if a.Running() {
+			a.Stop()
+		}
+		client.Close()
+		if t.Failed() {
+			t.Logf("log of %s:\n%s", a.Name, a.log)
+		}
+	})
+	return a
+}
+
+// Durable is New with a data directory.
+func Durable(t testing.TB, name string, args ...string) *Agent {
+	t.Helper()
+	dir := t.TempDir()
+	a := New(t, name, append([]string{"-data-dir=" + dir}, args...)...)
+	a.DataDir = dir
+	return a
+}
+
+func flag(name string, port int) string { return "-" + name + "=" + strconv.Itoa(port) }
+
+// HTTPAddr is where the agent serves HTTP.
+func (a *Agent) HTTPAddr() string { return "127.0.0.1:" + strconv.Itoa(a.Ports.HTTP) }
+
+// DNSAddr is where the agent serves DNS.
+func (a *Agent) DNSAddr() string { return "127.0.0.1:" + strconv.Itoa(a.Ports.DNS) }
+
+// SerfAddr is where the agent gossips.
+func (a *Agent) SerfAddr() string { return "127.0.0.1:" + strconv.Itoa(a.Ports.SerfLAN) }
+
+// GRPCAddr is where the agent serves xDS.
+func (a *Agent) GRPCAddr() string { return "127.0.0.1:" + strconv.Itoa(a.Ports.GRPC) }
+
+// Log is what the agent has said so far.
+func (a *Agent) Log() string { return a.log.String() }
+
+// Start starts the process, again if it has ended.
+func (a *Agent) Start() {
+	a.t.Helper()
+	a.cmd = exec.Command(Binary(a.t), a.args...)
+	a.cmd.Stdout, a.cmd.Stderr = a.log, a.log
+	// A test that is killed takes its agents along.
+	a.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if err := a.cmd.Start(); err != nil {
+		a.t.Fatal(err)
+	}
+	a.done = make(chan struct{})
+	go func() { _ = a.cmd.Wait(); close(a.done) }()
+}
+
+// Running tells whether the process is there.
+func (a *Agent) Running() bool {
+	if a.done == nil {
+		return false
+	}
+	select {
+	case <-a.done:
+		return false
+	default:
+		return true
+	}
+}
+
+// Pid is the process's id.
+func (a *Agent) Pid() int { return a.cmd.Process.Pid }
+
+// Signal sends a signal to the process.
+func (a *Agent) Signal(s os.Signal) {
+	a.t.Helper()
+	if err := a.cmd.Process.Signal(s); err != nil {
+		a.t.Fatal(err)
+	}
+}
+
+// Kill ends the process without a word to it, and waits.
+func (a *Agent) Kill() {
+	a.t.Helper()
+	if err := a.cmd.Process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		a.t.Fatal(err)
+	}
+	<-a.done
+}
+
+// Stop ends the process in good order. One that does not end in time is a failure.
+func (a *Agent) Stop() {
+	a.t.Helper()
+	_ = a.cmd.Process.Signal(syscall.SIGTERM)
+	select {
+	case <-a.done:
+	case <-time.After(Patience):
+		a.t.Errorf("%s did not stop", a.Name)
+		a.Kill()
+	}
+}
+
+// ExitCode waits for the process to end by itself.
+func (a *Agent) ExitCode() int {
+	a.t.Helper()
+	select {
+	case <-a.done:
+	case <-time.After(Patience):
+		a.t.Fatalf("%s did not end", a.Name)
+	}
+	return a.cmd.ProcessState.ExitCode()
+}
+
+// WaitLeader waits until the agent knows a leader.
+func (a *Agent) WaitLeader() {
+	a.t.Helper()
+	Eventually(a.t, "a leader at "+a.Name, func(ctx context.Context) error {
+		if !a.Running() {
+			return fmt.Errorf("the agent has ended:\n%s", a.log)
+		}
+		leader, err := a.API.Status().Leader(ctx, nil)
+		if err == nil && leader == "" {
+			err = errors.New("none yet")
+		}
+		return err
+	})
+}
+
+// Run runs a command of the binary against this agent and returns what it printed and its exit status.
+func (a *Agent) Run(args ...string) (stdout, stderr string, code int) {
+	a.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), Patience)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, Binary(a.t), args...)
+	cmd.Env = append(os.Environ(), "PARLEY_HTTP_ADDR="+a.HTTPAddr())
+	var out, errs strings.Builder
+	cmd.Stdout, cmd.Stderr = &out, &errs
+	err := cmd.Run()
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		a.t.Fatalf("run %v: %v", args, err)
+	}
+	return out.String(), errs.String(), cmd.ProcessState.ExitCode()
+}
+
+// Must is Run for a command that has to succeed. It returns what it printed.
+func (a *Agent) Must(args ...string) string {
+	a.t.Helper()
+	out, errs, code := a.Run(args...)
+	if code != 0 {
+		a.t.Fatalf("parley %s: exit status %d\n%s%s", strings.Join(args, " "), code, out, errs)
+	}
+	return out
+}
+
+// Eventually repeats try until it succeeds. Time that runs out is fatal, with the error of the last try.
+func Eventually(t testing.TB, what string, try func(ctx context.Context) error) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), Patience)
+	defer cancel()
+	for {
+		err := try(ctx)
+		if err == nil {
+			return
+		}
+		select {
+		case <-time.After(20 * time.Millisecond):
+		case <-ctx.Done():
+			t.Fatalf("waited for %s in vain: %v", what, err)
+		}
+	}
+}
+
+// Tool returns the path of a program that a test needs. Where it is missing the test is skipped, or fails under CI=true.
+func Tool(t testing.TB, name string) string {
+	t.Helper()
+	path, err := exec.LookPath(name)
+	if err == nil {
+		return path
+	}
+	if os.Getenv("CI") == "true" {
+		t.Fatalf("%s is needed for this test: %v", name, err)
+	}
+	t.Skipf("skipped: %s is not installed", name)
+	return ""
+}
+
+// Envoy returns the path of real Envoy: make test installs it and names it in PARLEY_ENVOY.
+func Envoy(t testing.TB) string {
+	t.Helper()
+	path := os.Getenv("PARLEY_ENVOY")
+	if _, err := os.Stat(path); path != "" && !errors.Is(err, fs.ErrNotExist) {
+		return path
+	}
+	if os.Getenv("CI") == "true" {
+		t.Fatal("real Envoy is needed for this test: run it by make test, which installs it")
+	}
+	t.Skip("skipped: no real Envoy; run make test, which installs it, or name one in PARLEY_ENVOY")
+	return ""
+}
