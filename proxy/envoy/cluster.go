@@ -62,6 +62,9 @@ func (r *Resources) localApp(s *snapshot.Snapshot) error {
 
 // upstream adds what an upstream needs: its listener, the cluster of its target and that cluster's endpoints.
 func (b *Builder) upstream(r *Resources, s *snapshot.Snapshot, u *snapshot.Upstream) error {
+	if u.Unsupported != "" {
+		return fmt.Errorf("upstream %s: %s", u.ID, u.Unsupported)
+	}
 	target, timeout, err := onlyTarget(u.Chain)
 	if err != nil {
 		return fmt.Errorf("upstream %s: %w", u.ID, err)

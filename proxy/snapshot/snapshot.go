@@ -54,6 +54,8 @@ type Upstream struct {
 	Chain *api.DiscoveryChain
 	// Config are the upstream's own settings as registered, such as connect_timeout_ms.
 	Config map[string]any
+	// Unsupported, when set, says why the upstream cannot be carried out. Then nothing listens for it.
+	Unsupported string `json:",omitempty"`
 }
 
 // UpstreamID names an upstream among those of one proxy: the service's name, with what is not the default about it.
