@@ -1,0 +1,2 @@
+// Package feature holds tests only: see main_test.go.
+package feature
