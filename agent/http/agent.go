@@ -36,6 +36,7 @@ var agentRoutes = []route{
 	on("/v1/agent/metrics", get(agentMetrics)),
 	on("/v1/agent/monitor", get(agentMonitor)),
 	on("/v1/agent/maintenance", put(agentMaintenance)),
+	on("/v1/agent/host", get(agentHost)),
 }
 
 func agentSelf(r *request) (any, error) {

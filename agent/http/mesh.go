@@ -2,6 +2,9 @@ package http
 
 import (
 	"context"
+	"errors"
+	"net/http"
+	"strconv"
 
 	"github.com/parleymesh/parley/api"
 )
@@ -9,7 +12,7 @@ import (
 // Leaves holds the certificates of this host's services.
 type Leaves interface {
 	// Leaf returns the service's current certificate with its key, which is signed at the first call, and a channel that is
-	// closed when another has replaced it. The token must have service:write, which is judged where certificates are
+	// closed when another has replaced it, whose ModifyIndex is higher. The token must have service:write, which is judged where certificates are
 	// signed.
 	Leaf(ctx context.Context, service, token string) (leaf api.Leaf, replaced <-chan struct{}, err error)
 }
@@ -21,4 +24,67 @@ type Proxies interface {
 	// none. It holds the private key, so the token must have service:write on the proxy's service, or the error has
 	// status 403. An unknown proxy is an error with status 404.
 	Snapshot(ctx context.Context, proxyID, token, hash string) (body []byte, newHash string, err error)
+}
+
+var meshRoutes = []route{
+	on("/v1/agent/connect/ca/leaf/", get(agentLeaf)),
+	on("/v1/agent/connect/proxy/", get(agentProxy)),
+}
+
+// agentLeaf hands out a service's certificate and key. With ?index it waits until the certificate is a newer one.
+func agentLeaf(r *request) (any, error) {
+	if r.name == "" {
+		return nil, api.Errorf(http.StatusInternalServerError, "Missing service name: URI must be either service, agent, server, or kind")
+	}
+	o, err := r.reading()
+	if err != nil {
+		return nil, err
+	}
+	ctx, stop, err := r.patience(o.MinIndex > 0)
+	if err != nil {
+		return nil, err
+	}
+	defer stop()
+	for again := true; ; {
+		leaf, replaced, err := r.s.opts.Leaves.Leaf(ctx, r.name, o.Token)
+		if err != nil && r.s.closing.Err() != nil {
+			return nil, errClosing
+		}
+		if err != nil {
+			return nil, err
+		}
+		if leaf.ModifyIndex != o.MinIndex || o.MinIndex == 0 || !again {
+			h := r.w.Header()
+			h.Set("X-Cache", "MISS")
+			h.Set("X-Consul-Index", strconv.FormatUint(max(leaf.ModifyIndex, 1), 10))
+			return leaf, nil
+		}
+		if again, err = r.s.until(ctx, replaced); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// agentProxy hands out all that a sidecar needs to know, to one that is not Envoy. With ?hash it waits until that is
+// something else.
+func agentProxy(r *request) (any, error) {
+	if r.name == "" {
+		return nil, api.Errorf(http.StatusBadRequest, "Missing the sidecar's service ID")
+	}
+	ctx, stop, err := r.patience(true)
+	if err != nil {
+		return nil, err
+	}
+	defer stop()
+	body, hash, err := r.s.opts.Proxies.Snapshot(ctx, r.name, r.token(), r.param("hash"))
+	switch {
+	case err != nil && r.s.closing.Err() != nil:
+		return nil, errClosing
+	case errors.Is(err, context.DeadlineExceeded):
+		return nil, api.Errorf(http.StatusServiceUnavailable, "not everything that proxy %q needs is known yet; ask again", r.name)
+	case err != nil:
+		return nil, err
+	}
+	r.w.Header().Set("X-Consul-ContentHash", hash)
+	return body, nil
 }

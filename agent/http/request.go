@@ -65,13 +65,16 @@ func (r *request) place() (verb.Options, error) {
 		if name == "" {
 			name = r.Header.Get(p.header)
 		}
-		if name != "" && !strings.EqualFold(name, api.DefaultTenant) {
+		if !defaultTenant(name) {
 			return verb.Options{}, api.Errorf(http.StatusBadRequest, "Invalid query parameter: %q is %q, but only %q exists in this release",
 				p.param, name, api.DefaultTenant)
 		}
 	}
 	return verb.Options{Datacenter: r.param("dc"), Token: r.token()}, nil
 }
+
+// defaultTenant tells whether the name of a namespace or partition is that of the only one.
+func defaultTenant(name string) bool { return name == "" || strings.EqualFold(name, api.DefaultTenant) }
 
 // reading reads the options of a query.
 func (r *request) reading() (verb.Options, error) {
@@ -87,10 +90,8 @@ func (r *request) reading() (verb.Options, error) {
 			return o, api.Errorf(http.StatusBadRequest, "Invalid index")
 		}
 	}
-	if text := r.param("wait"); text != "" {
-		if o.Wait, err = time.ParseDuration(text); err != nil || o.Wait < 0 {
-			return o, api.Errorf(http.StatusBadRequest, "Invalid wait time")
-		}
+	if o.Wait, err = r.waitTime(); err != nil {
+		return o, err
 	}
 	if text := r.param("max_stale"); text != "" {
 		if o.MaxStale, err = time.ParseDuration(text); err != nil || o.MaxStale < 0 {
@@ -186,6 +187,11 @@ func (s *Server) hold(ctx context.Context, o verb.Options) (context.Context, fun
 	if o.MinIndex == 0 {
 		return ctx, func() {}, nil
 	}
+	return s.enter(ctx)
+}
+
+// enter takes a place among those that wait, if there is one.
+func (s *Server) enter(ctx context.Context) (context.Context, func(), error) {
 	if s.waiting.Add(1) > s.opts.MaxBlocking {
 		s.waiting.Add(-1)
 		return nil, nil, api.Errorf(http.StatusTooManyRequests, "too many blocking queries: %d wait at this agent, and no more are allowed", s.opts.MaxBlocking)

@@ -37,7 +37,8 @@ func on(path string, methods ...method) route { return route{path, methods} }
 // table is every endpoint there is.
 func table() map[string]*route {
 	t := map[string]*route{}
-	for _, r := range slices.Concat(statusRoutes, catalogRoutes, healthRoutes, agentRoutes) {
+	for _, r := range slices.Concat(statusRoutes, catalogRoutes, healthRoutes,
+		agentRoutes, agentServiceRoutes, agentCheckRoutes, agentHealthRoutes, meshRoutes) {
 		t[r.path] = &r
 	}
 	return t

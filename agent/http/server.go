@@ -7,6 +7,7 @@
 package http
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -93,6 +94,9 @@ type Options struct {
 	MaxValue int64
 	// MaxHeader bounds a request's line and headers in bytes; 0 means the standard library's default.
 	MaxHeader int
+	// DefaultWait is how long a request that waits for something of this agent does so if it does not say, MaxWait the
+	// longest; 0 means 5 and 10 minutes. Queries are bounded by the servers.
+	DefaultWait, MaxWait time.Duration
 	// MaxBlocking bounds the blocking queries that wait at a time; 0 means DefaultMaxBlocking.
 	MaxBlocking int64
 	// MaxConnsPerClient bounds the connections of one address; 0 means no bound.
@@ -139,6 +143,8 @@ func New(o Options) *Server {
 	if o.MaxValue == 0 {
 		o.MaxValue = DefaultMaxValue
 	}
+	o.DefaultWait = cmp.Or(o.DefaultWait, 5*time.Minute)
+	o.MaxWait = cmp.Or(o.MaxWait, 10*time.Minute)
 	if o.MaxBlocking == 0 {
 		o.MaxBlocking = DefaultMaxBlocking
 	}
