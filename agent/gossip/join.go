@@ -1,0 +1,322 @@
+package gossip
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/hashicorp/go-multierror"
+
+	"github.com/parleymesh/parley/api"
+)
+
+// JoinError tells for each address why nobody was joined there.
+type JoinError struct{ Failures []JoinFailure }
+
+// JoinFailure is one address, as it was given or found by name, and the reason.
+type JoinFailure struct {
+	Addr string
+	Err  error
+}
+
+// Error lists the reasons in the words and lines of the public API.
+func (e *JoinError) Error() string {
+	var b strings.Builder
+	if len(e.Failures) == 1 {
+		b.WriteString("1 error occurred:\n")
+	} else {
+		fmt.Fprintf(&b, "%d errors occurred:\n", len(e.Failures))
+	}
+	for _, f := range e.Failures {
+		fmt.Fprintf(&b, "\t* Failed to join %s: %s\n", f.Addr, f.Err)
+	}
+	return b.String() + "\n"
+}
+
+// Line is the error on one line, for a log.
+func (e *JoinError) Line() string {
+	parts := make([]string, len(e.Failures))
+	for i, f := range e.Failures {
+		parts[i] = f.Addr + ": " + f.Err.Error()
+	}
+	return strings.Join(parts, "; ")
+}
+
+// Unwrap gives the reasons to errors.Is and errors.As.
+func (e *JoinError) Unwrap() []error {
+	errs := make([]error, len(e.Failures))
+	for i, f := range e.Failures {
+		errs[i] = f.Err
+	}
+	return errs
+}
+
+// errCloud is what is said of addresses that are to be asked of a cloud.
+var errCloud = errors.New("finding agents through a cloud's interface is not built in: give addresses or DNS names")
+
+// target is where to find an agent.
+type target struct {
+	addr netip.AddrPort
+	said string // what stands in messages
+}
+
+// Join joins the pool of each agent at the addresses: host, host:port or a DNS name. It tries all of them and tells how many
+// answered. The error is a *JoinError if nobody did.
+func (p *Pool) Join(ctx context.Context, addrs []string) (int, error) {
+	joined, _, err := p.join(ctx, addrs)
+	return joined, err
+}
+
+// join also tells how many of those were others than this agent.
+func (p *Pool) join(ctx context.Context, addrs []string) (joined, others int, err error) {
+	var failed JoinError
+	fail := func(addr string, err error) { failed.Failures = append(failed.Failures, JoinFailure{addr, err}) }
+	for _, addr := range addrs {
+		targets, err := p.targets(ctx, addr)
+		if err != nil {
+			fail(addr, err)
+		}
+		for _, t := range targets {
+			if p.isSelf(t.addr) {
+				joined++
+				continue
+			}
+			if err := p.joinOne(ctx, t.addr); err != nil {
+				fail(t.said, err)
+				continue
+			}
+			joined++
+			others++
+		}
+		if ctx.Err() != nil {
+			return joined, others, ctx.Err()
+		}
+	}
+	if joined == 0 && len(failed.Failures) > 0 {
+		return 0, 0, &failed
+	}
+	for _, f := range failed.Failures {
+		p.log.Info("an address was not joined, others were", "addr", f.Addr, "err", f.Err)
+	}
+	p.refresh()
+	return joined, others, nil
+}
+
+// targets finds the addresses behind one that was given.
+func (p *Pool) targets(ctx context.Context, addr string) ([]target, error) {
+	if strings.Contains(addr, "provider=") {
+		return nil, errCloud
+	}
+	host, port, err := splitAddr(addr)
+	if err != nil {
+		return nil, err
+	}
+	if ip, err := netip.ParseAddr(host); err == nil {
+		a := netip.AddrPortFrom(ip.Unmap(), port)
+		return []target{{a, a.String()}}, nil
+	}
+	ips, err := p.opts.Resolve(ctx, host)
+	if err != nil {
+		return nil, fmt.Errorf("look up the name: %w", err)
+	}
+	out := make([]target, len(ips))
+	for i, ip := range ips {
+		a := netip.AddrPortFrom(ip.Unmap(), port)
+		out[i] = target{a, fmt.Sprintf("%s (%s)", host, a)}
+	}
+	if len(out) == 0 {
+		return nil, errors.New("the name has no address")
+	}
+	return out, nil
+}
+
+// splitAddr parts an address into host and port. An IPv6 address needs brackets only where a port follows.
+func splitAddr(addr string) (host string, port uint16, err error) {
+	addr = strings.TrimSpace(addr)
+	if ip, err := netip.ParseAddr(strings.Trim(addr, "[]")); err == nil {
+		return ip.String(), DefaultPort, nil
+	}
+	if !strings.Contains(addr, ":") {
+		addr = net.JoinHostPort(addr, strconv.Itoa(DefaultPort))
+	}
+	host, text, err := net.SplitHostPort(addr)
+	if err != nil || host == "" || strings.ContainsAny(host, "/ \t\n") {
+		return "", 0, errors.New("it is no address: want host or host:port")
+	}
+	n := number(text, 1<<16)
+	if n == 0 {
+		return "", 0, fmt.Errorf("%q is no port: want 1 to 65535", text)
+	}
+	return host, uint16(n), nil
+}
+
+// isSelf tells whether this agent listens at the address.
+func (p *Pool) isSelf(a netip.AddrPort) bool {
+	self, bind := p.transport.self, p.transport.bound
+	if a == self || a == bind {
+		return true
+	}
+	if !bind.Addr().IsValid() || !bind.Addr().IsUnspecified() || a.Port() != bind.Port() {
+		return false
+	}
+	if a.Addr().IsLoopback() {
+		return true
+	}
+	addrs, err := net.InterfaceAddrs()
+	return err == nil && slices.ContainsFunc(addrs, func(i net.Addr) bool {
+		n, ok := i.(*net.IPNet)
+		if !ok {
+			return false
+		}
+		ip, _ := netip.AddrFromSlice(n.IP)
+		return ip.Unmap() == a.Addr()
+	})
+}
+
+// joinOne joins at one address. When ctx ends it does not wait for the answer: that comes or fails within streamTimeout,
+// or when the pool is closed.
+func (p *Pool) joinOne(ctx context.Context, a netip.AddrPort) error {
+	done, err := p.call()
+	if err != nil {
+		return err
+	}
+	result := make(chan error, 1)
+	go func() {
+		defer done()
+		p.joining.Add(1)
+		defer p.joining.Add(-1)
+		// What was told before the join is of no interest to this agent.
+		_, err := p.serf.Join([]string{a.String()}, true)
+		result <- err
+	}()
+	select {
+	case err := <-result:
+		return reason(err, a)
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// What memberlist says of encryption.
+const (
+	signWrongKey   = "could decrypt the message"
+	signDecrypt    = "Decrypt packet failed"
+	signOnlyTheirs = "remote state is encrypted and encryption is not configured"
+	signOnlyOurs   = "encryption is configured but remote state is not encrypted"
+)
+
+// reason makes of memberlist's error what an operator can act on.
+func reason(err error, a netip.AddrPort) error {
+	if err == nil {
+		return nil
+	}
+	var many *multierror.Error
+	if errors.As(err, &many) && len(many.Errors) == 1 {
+		err = many.Errors[0]
+	}
+	text := strings.TrimPrefix(err.Error(), fmt.Sprintf("failed to join %s: ", a))
+	if advice := advice(text); advice != "" {
+		return fmt.Errorf("%s (%s)", advice, text)
+	}
+	return errors.New(text)
+}
+
+func advice(text string) string {
+	switch {
+	case strings.Contains(text, signOnlyTheirs):
+		return "it encrypts gossip and this agent has no key: set encrypt (-encrypt) as there"
+	case strings.Contains(text, signOnlyOurs):
+		return "this agent encrypts gossip and that one does not: set encrypt (-encrypt) in both or in none"
+	case strings.Contains(text, signWrongKey):
+		return "its encryption key is another: set the same encrypt (-encrypt) in both"
+	case strings.Contains(text, "received invalid msgType"), strings.Contains(text, "unexpected EOF"):
+		return fmt.Sprintf("what answers there does not speak gossip: give the gossip port, %d unless ports.serf_lan is set", DefaultPort)
+	case text == "EOF", strings.Contains(text, "connection reset"), strings.Contains(text, "broken pipe"):
+		return fmt.Sprintf("it hung up: either that is not the gossip port (%d unless ports.serf_lan is set), or it does not allow this host (serf_lan_allowed_cidrs)",
+			DefaultPort)
+	case strings.HasSuffix(text, "i/o timeout"):
+		return "nobody answers: is the host up, and may TCP and UDP pass to that port?"
+	}
+	return ""
+}
+
+// RetryJoin joins until another agent has answered, looking names up anew each time. It gives up after max attempts, when
+// max is not 0, and when ctx ends. A nil log is the pool's.
+func (p *Pool) RetryJoin(ctx context.Context, addrs []string, interval time.Duration, max int, log *slog.Logger) error {
+	if log == nil {
+		log = p.log
+	}
+	if len(addrs) == 0 {
+		return nil
+	}
+	if interval <= 0 {
+		return errors.New("join: the interval between attempts is not positive")
+	}
+	for attempt := 1; ; attempt++ {
+		joined, others, err := p.join(ctx, addrs)
+		switch {
+		case ctx.Err() != nil:
+			return fmt.Errorf("join: %w", ctx.Err())
+		case errors.Is(err, ErrClosed):
+			return err
+		case others > 0:
+			p.sayJoined(log, others)
+			return nil
+		case err == nil && joined > 0 && p.onlySelf(ctx, addrs):
+			log.Info("the only address to join is this agent's own: it waits for others to join it", "addrs", addrs)
+			return nil
+		}
+		why := "only this agent itself answered"
+		var failed *JoinError
+		if errors.As(err, &failed) {
+			why = failed.Line()
+		}
+		if max > 0 && attempt >= max {
+			return fmt.Errorf("joined nobody in %d attempts: %s", attempt, why)
+		}
+		log.Warn("joined nobody yet, trying again", "attempt", attempt, "next", interval, "err", why)
+		select {
+		case <-time.After(interval):
+		case <-ctx.Done():
+			return fmt.Errorf("join: %w", ctx.Err())
+		}
+	}
+}
+
+// onlySelf tells whether the addresses lead to nobody but this agent.
+func (p *Pool) onlySelf(ctx context.Context, addrs []string) bool {
+	for _, addr := range addrs {
+		targets, err := p.targets(ctx, addr)
+		if err != nil || slices.ContainsFunc(targets, func(t target) bool { return !p.isSelf(t.addr) }) {
+			return false
+		}
+	}
+	return true
+}
+
+// sayJoined tells who is there, and what is missing.
+func (p *Pool) sayJoined(log *slog.Logger, others int) {
+	members, servers := 0, 0
+	for _, m := range p.view.Load().members {
+		if m.Status != api.MemberAlive {
+			continue
+		}
+		members++
+		if m.Server {
+			servers++
+		}
+	}
+	if servers == 0 {
+		log.Warn("joined, but no member is a server: this agent can answer nothing until one joins, add a server's address to retry_join",
+			"answered", others, "members", members)
+		return
+	}
+	log.Info("joined", "answered", others, "members", members, "servers", servers)
+}
