@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/hashicorp/go-hclog"
+	"github.com/hashicorp/go-metrics"
 	"github.com/hashicorp/raft"
 	"go.uber.org/goleak"
 
@@ -28,11 +29,14 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // agent is the API of a single server in memory, listening on loopback.
 type agent struct {
-	t    testing.TB
-	core *core.Core
-	url  string
-	http *http.Client
-	api  *agenthttp.Server
+	t      testing.TB
+	core   *core.Core
+	local  *locals
+	pool   *pool
+	leaves *leaves
+	url    string
+	http   *http.Client
+	api    *agenthttp.Server
 }
 
 // nouns is what the server of the tests knows.
@@ -100,14 +104,22 @@ func (r raftInfo) Configuration(_ context.Context, o verb.Options) (api.RaftConf
 func start(t testing.TB, change ...func(*agenthttp.Options)) *agent {
 	t.Helper()
 	c := newCore(t)
+	local, members, certs := newLocals(), &pool{}, newLeaves()
 	o := agenthttp.Options{
 		Node: "node-1", Datacenter: "dc1", Client: c, Raft: raftInfo{c}, Authorizer: tokens{}, DefaultACLPolicy: "allow",
-		Logger: slog.New(slog.DiscardHandler),
+		Local: local, Members: members, Leaves: certs, Proxies: proxies{},
+		Self: func(context.Context) (api.Self, error) {
+			return api.Self{Config: api.SelfConfig{Datacenter: "dc1", NodeName: "node-1"}}, nil
+		},
+		Version: agenthttp.Version{HumanVersion: "1.2.3"},
+		Leave:   func(context.Context) error { return nil }, Reload: func(context.Context) error { return nil },
+		Metrics: metrics.NewInmemSink(time.Second, time.Minute),
+		Logger:  slog.New(slog.DiscardHandler),
 	}
 	for _, ch := range change {
 		ch(&o)
 	}
-	a := &agent{t: t, core: c, api: agenthttp.New(o), http: &http.Client{
+	a := &agent{t: t, core: c, local: local, pool: members, leaves: certs, api: agenthttp.New(o), http: &http.Client{
 		Transport:     &http.Transport{DisableCompression: true},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}
@@ -207,6 +219,17 @@ func (got answer) is(status int, part string) answer {
 		got.t.Errorf("%s: got %d %.300q, want %d with %q", got.asked, got.status, got.body, status, part)
 	}
 	return got
+}
+
+// want demands a status and a part of the body, written as one.
+func (got answer) want(statusAndPart string) answer {
+	got.t.Helper()
+	code, part, _ := strings.Cut(statusAndPart, " ")
+	status, err := strconv.Atoi(code)
+	if err != nil {
+		got.t.Fatal(err)
+	}
+	return got.is(status, part)
 }
 
 // has demands a header.
