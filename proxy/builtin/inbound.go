@@ -1,0 +1,61 @@
+package builtin
+
+import (
+	"context"
+	"crypto/tls"
+	"net"
+	"time"
+
+	"github.com/parleymesh/parley/proxy/snapshot"
+)
+
+// handshakeTime bounds a caller's handshake.
+const handshakeTime = 10 * time.Second
+
+// inbound serves one connection from the mesh: it judges the caller and leads it to the service.
+func (p *proxy) inbound(raw net.Conn) {
+	defer raw.Close()
+	ctx, cancel := context.WithTimeout(p.dialing, handshakeTime)
+	defer cancel()
+	from := raw.RemoteAddr().String()
+	m := p.now.Load()
+	conn := tls.Server(raw, m.server(func(caller, why string) {
+		p.log.Info("connection denied", "caller", caller, "from", from, "why", why)
+	}))
+	if err := conn.HandshakeContext(ctx); err != nil {
+		p.log.Debug("handshake failed", "from", from, "err", err)
+		return
+	}
+	caller, err := spiffe(conn.ConnectionState())
+	if err != nil {
+		return // VerifyConnection has found one
+	}
+	p.open.add(conn, caller)
+	defer p.open.remove(conn)
+	// A snapshot that came during the handshake has judged all connections but this one.
+	now := p.now.Load()
+	if d := now.Authorize(caller); !d.Allowed {
+		p.log.Info("connection denied", "caller", caller, "from", from, "why", d.Why)
+		return
+	}
+	timeout := snapshot.DefaultConnectTimeout
+	if proxy := now.Proxy.Proxy; proxy != nil {
+		timeout = snapshot.Milliseconds(proxy.Config, "local_connect_timeout_ms", timeout)
+	}
+	service, err := dialService(p.dialing, now.Snapshot, timeout)
+	if err != nil {
+		p.log.Warn("the service does not answer", "service", now.Service, "err", err)
+		return
+	}
+	defer service.Close()
+	join(conn, service)
+}
+
+// dialService connects to the service that the proxy stands for.
+func dialService(ctx context.Context, s *snapshot.Snapshot, timeout time.Duration) (net.Conn, error) {
+	d := net.Dialer{Timeout: timeout}
+	if proxy := s.Proxy.Proxy; proxy != nil && proxy.LocalServiceSocketPath != "" {
+		return d.DialContext(ctx, "unix", proxy.LocalServiceSocketPath)
+	}
+	return d.DialContext(ctx, "tcp", s.LocalApp.String())
+}
