@@ -33,8 +33,8 @@ func run(args []string) error {
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
-	if *n < 1 || *c < 1 {
-		return fmt.Errorf("-n %d and -c %d must be at least 1", *n, *c)
+	if *n < 1 || *c < 1 || *c > len(sockets) {
+		return fmt.Errorf("-n %d and -c %d must be at least 1, and -c at most %d", *n, *c, len(sockets))
 	}
 	all := works(*httpAddr, *dnsAddr)
 	for _, name := range flags.Args() {
