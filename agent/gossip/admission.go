@@ -19,8 +19,8 @@ type admission struct {
 	name, id, datacenter string
 	addr                 netip.AddrPort
 	view                 *atomic.Pointer[view]
-	// answers tells whether an agent of the name answers at the address. It may take a moment.
-	answers func(name string, a netip.AddrPort) bool
+	// answers tells whether somebody listens at the address. It may take a moment.
+	answers func(a netip.AddrPort) bool
 	joining *atomic.Int32 // how many joins of ours are under way: they return what they are refused for
 	log     *slog.Logger
 	limit   *limiter
@@ -141,7 +141,7 @@ func (a *admission) impostor(c candidate) error {
 			c.id, c.name, c.addr, a.name, a.addr)
 	}
 	// It is we under another address: a copy of this agent, or where we were before we moved.
-	if !a.answers(c.name, c.addr) {
+	if !a.answers(c.addr) {
 		return nil
 	}
 	return fmt.Errorf("%q with node id %s runs at %s already: give this agent (at %s) another node_name and a data directory of its own",

@@ -68,16 +68,28 @@ type target struct {
 }
 
 // Join joins the pool of each agent at the addresses: host, host:port or a DNS name. It tries all of them and tells how many
-// answered. The error is a *JoinError if nobody did.
+// answered, this agent itself too if it is among them. The error is a *JoinError if nobody did.
 func (p *Pool) Join(ctx context.Context, addrs []string) (int, error) {
-	joined, _, err := p.join(ctx, addrs)
-	return joined, err
+	r, err := p.join(ctx, addrs)
+	if err != nil {
+		return r.self + r.others, err
+	}
+	if r.self+r.others == 0 && len(r.failures) > 0 {
+		return 0, &JoinError{r.failures}
+	}
+	p.sayFailures(p.log, r)
+	return r.self + r.others, nil
 }
 
-// join also tells how many of those were others than this agent.
-func (p *Pool) join(ctx context.Context, addrs []string) (joined, others int, err error) {
-	var failed JoinError
-	fail := func(addr string, err error) { failed.Failures = append(failed.Failures, JoinFailure{addr, err}) }
+// joined is what came of joining: how many addresses were this agent's own, and at how many another one answered.
+type joined struct {
+	self, others int
+	failures     []JoinFailure
+}
+
+// join tries all addresses. The error is that of ctx.
+func (p *Pool) join(ctx context.Context, addrs []string) (r joined, err error) {
+	fail := func(addr string, err error) { r.failures = append(r.failures, JoinFailure{addr, err}) }
 	for _, addr := range addrs {
 		targets, err := p.targets(ctx, addr)
 		if err != nil {
@@ -85,28 +97,26 @@ func (p *Pool) join(ctx context.Context, addrs []string) (joined, others int, er
 		}
 		for _, t := range targets {
 			if p.isSelf(t.addr) {
-				joined++
-				continue
-			}
-			if err := p.joinOne(ctx, t.addr); err != nil {
+				r.self++
+			} else if err := p.joinOne(ctx, t.addr); err != nil {
 				fail(t.said, err)
-				continue
+			} else {
+				r.others++
 			}
-			joined++
-			others++
 		}
 		if ctx.Err() != nil {
-			return joined, others, ctx.Err()
+			return r, fmt.Errorf("join: %w", ctx.Err())
 		}
 	}
-	if joined == 0 && len(failed.Failures) > 0 {
-		return 0, 0, &failed
-	}
-	for _, f := range failed.Failures {
-		p.log.Info("an address was not joined, others were", "addr", f.Addr, "err", f.Err)
-	}
 	p.refresh()
-	return joined, others, nil
+	return r, nil
+}
+
+// sayFailures tells of addresses that failed while others did not.
+func (p *Pool) sayFailures(log *slog.Logger, r joined) {
+	for _, f := range r.failures {
+		log.Info("not joined at this address, but at others", "addr", f.Addr, "err", f.Err)
+	}
 }
 
 // targets finds the addresses behind one that was given.
@@ -260,45 +270,31 @@ func (p *Pool) RetryJoin(ctx context.Context, addrs []string, interval time.Dura
 		return errors.New("join: the interval between attempts is not positive")
 	}
 	for attempt := 1; ; attempt++ {
-		joined, others, err := p.join(ctx, addrs)
+		r, err := p.join(ctx, addrs)
+		failed := &JoinError{r.failures}
 		switch {
-		case ctx.Err() != nil:
-			return fmt.Errorf("join: %w", ctx.Err())
-		case errors.Is(err, ErrClosed):
+		case err != nil:
 			return err
-		case others > 0:
-			p.sayJoined(log, others)
+		case errors.Is(failed, ErrClosed):
+			return ErrClosed
+		case r.others > 0:
+			p.sayFailures(log, r)
+			p.sayJoined(log, r.others)
 			return nil
-		case err == nil && joined > 0 && p.onlySelf(ctx, addrs):
-			log.Info("the only address to join is this agent's own: it waits for others to join it", "addrs", addrs)
+		case len(r.failures) == 0 && r.self > 0:
+			log.Info("the addresses to join are this agent's own: it waits for others to join it", "addrs", addrs)
 			return nil
-		}
-		why := "only this agent itself answered"
-		var failed *JoinError
-		if errors.As(err, &failed) {
-			why = failed.Line()
 		}
 		if max > 0 && attempt >= max {
-			return fmt.Errorf("joined nobody in %d attempts: %s", attempt, why)
+			return fmt.Errorf("joined nobody in %d attempts: %s", attempt, failed.Line())
 		}
-		log.Warn("joined nobody yet, trying again", "attempt", attempt, "next", interval, "err", why)
+		log.Warn("joined nobody yet, trying again", "attempt", attempt, "next", interval, "err", failed.Line())
 		select {
 		case <-time.After(interval):
 		case <-ctx.Done():
 			return fmt.Errorf("join: %w", ctx.Err())
 		}
 	}
-}
-
-// onlySelf tells whether the addresses lead to nobody but this agent.
-func (p *Pool) onlySelf(ctx context.Context, addrs []string) bool {
-	for _, addr := range addrs {
-		targets, err := p.targets(ctx, addr)
-		if err != nil || slices.ContainsFunc(targets, func(t target) bool { return !p.isSelf(t.addr) }) {
-			return false
-		}
-	}
-	return true
 }
 
 // sayJoined tells who is there, and what is missing.

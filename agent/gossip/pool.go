@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
-	"net"
 	"net/http"
 	"net/netip"
 	"slices"
@@ -17,6 +16,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/hashicorp/memberlist"
 	"github.com/hashicorp/serf/serf"
 
 	"github.com/parleymesh/parley/api"
@@ -105,11 +105,15 @@ func (p *Pool) start() (err error) {
 	return nil
 }
 
-// answers tells whether an agent of this name answers at the address.
-func (p *Pool) answers(name string, a netip.AddrPort) bool {
-	<-p.transport.ready
-	_, err := p.serf.Memberlist().Ping(name, net.UDPAddrFromAddrPort(a))
-	return err == nil
+// answers tells whether somebody listens at the address. It asks nothing: an answer would bring news of the pool, which
+// this agent may not belong to.
+func (p *Pool) answers(a netip.AddrPort) bool {
+	c, err := p.transport.DialAddressTimeout(memberlist.Address{Addr: a.String()}, 2*p.opts.Timing.ProbeTimeout)
+	if err != nil {
+		return false
+	}
+	c.Close()
+	return true
 }
 
 // drain takes serf's events, always and at once: serf holds its lock while it waits for that. It looks at none of them,
