@@ -43,6 +43,18 @@ func (r *request) param(name string) string { return r.params.Get(name) }
 // flag tells whether a query parameter is there, whatever its value.
 func (r *request) flag(name string) bool { return r.params.Has(name) }
 
+// number reads a query parameter that is a number; nil when it is not there.
+func (r *request) number(name string) (*uint64, error) {
+	if !r.flag(name) {
+		return nil, nil
+	}
+	n, err := strconv.ParseUint(r.param(name), 10, 64)
+	if err != nil {
+		return nil, api.Errorf(http.StatusInternalServerError, "%s: %v", name, err)
+	}
+	return &n, nil
+}
+
 // token is the secret that the client shows.
 func (r *request) token() string {
 	if t := r.param("token"); t != "" {
@@ -178,6 +190,29 @@ func (r *request) askAs(o verb.Options, q verb.Query) (verb.Answer, error) {
 	}
 	r.showMeta(a)
 	return a, err
+}
+
+// peek carries out a query whose answer does not tell how current it is, so that nobody can wait for another one.
+func (r *request) peek(q verb.Query) (verb.Answer, error) {
+	o, err := r.reading()
+	if err != nil {
+		return verb.Answer{}, err
+	}
+	o.MinIndex = 0
+	return r.s.opts.Client.Query(r.Context(), o, q)
+}
+
+// did carries out a command whose result is whether it did something.
+func (r *request) did(o verb.Options, c verb.Command) (any, error) {
+	result, err := r.s.opts.Client.Apply(r.Context(), o, c)
+	if err != nil {
+		return nil, err
+	}
+	var done bool
+	if err := result.Decode(&done); err != nil {
+		return nil, err
+	}
+	return done, nil
 }
 
 var errClosing = &api.Error{Status: http.StatusServiceUnavailable, Message: "this agent is shutting down"}

@@ -17,7 +17,7 @@ import (
 
 // A handler's answer is encoded as JSON, but for these:
 //   - nil is no body;
-//   - rows are joined from the rows' own encodings, which all readers share;
+//   - rows are joined from the rows' own encodings, which all readers share, and so is a single row;
 //   - *reply says status and content type as well;
 //   - answered says that the handler has written the answer itself.
 
@@ -75,6 +75,9 @@ func encode(v any) ([][]byte, error) {
 		return [][]byte{v}, nil
 	case rows:
 		return v.encode()
+	case *verb.Row:
+		data, err := v.JSON()
+		return [][]byte{data}, err
 	}
 	data, err := json.Marshal(v)
 	if err != nil {
@@ -105,6 +108,12 @@ func (rs rows) encode() ([][]byte, error) {
 		before = comma
 	}
 	return append(pieces, closeList), nil
+}
+
+// MarshalJSON implements json.Marshaler, for rows within something else.
+func (rs rows) MarshalJSON() ([]byte, error) {
+	pieces, err := rs.encode()
+	return bytes.Join(pieces, nil), err
 }
 
 // write writes the body, compressed where that is wanted and worth it. A client that takes too long to read loses it.

@@ -30,13 +30,19 @@ func (r *request) discover(q verb.Query) (verb.Answer, error) {
 	return a, err
 }
 
-// list carries out a query whose values are of type T and returns the rows that the request's filter and all of keep want.
+// list carries out a query of the catalog or of health whose values are of type T and returns the rows that the request's
+// filter and all of keep want.
 func list[T any](r *request, q verb.Query, keep ...func(T) bool) (rows, error) {
+	return listBy(r, r.discover, q, keep...)
+}
+
+// listBy is list for what is asked in another way.
+func listBy[T any](r *request, ask func(verb.Query) (verb.Answer, error), q verb.Query, keep ...func(T) bool) (rows, error) {
 	keep, err := withFilter(r, keep)
 	if err != nil {
 		return nil, err
 	}
-	a, err := r.discover(q)
+	a, err := ask(q)
 	if err != nil {
 		return nil, err
 	}
