@@ -53,7 +53,7 @@ func (a *admission) NotifyMerge(nodes []*memberlist.Node) error {
 			continue
 		}
 		if a.joining.Load() == 0 && a.limit.allow("merge "+c.name+c.addr.String()) {
-			a.log.Warn("gossip: another pool is refused", "node", c.name, "addr", c.addr, "err", err)
+			a.log.Warn("another pool is refused", "node", c.name, "addr", c.addr, "err", err)
 		}
 		return err
 	}
@@ -71,7 +71,7 @@ func (a *admission) NotifyAlive(n *memberlist.Node) error {
 		err = a.double(c)
 	}
 	if err != nil && a.limit.allow("alive "+c.name+c.addr.String()) {
-		a.log.Warn("gossip: an agent is refused", "node", c.name, "addr", c.addr, "err", err)
+		a.log.Warn("an agent is refused", "node", c.name, "addr", c.addr, "err", err)
 	}
 	return err
 }
@@ -81,7 +81,7 @@ func (a *admission) nameOfOurs(n *memberlist.Node) error {
 	addr, ok := netip.AddrFromSlice(n.Addr)
 	other := netip.AddrPortFrom(addr.Unmap(), n.Port)
 	if ok && other != a.addr && a.limit.allow("ours "+other.String()) {
-		a.log.Warn("gossip: the others know this agent's name under another address, until they see that nobody is there",
+		a.log.Warn("the others know this agent's name under another address, until they see that nobody is there",
 			"node", a.name, "addr", a.addr, "other_addr", other)
 	}
 	return nil
@@ -166,7 +166,7 @@ func (a *admission) double(c candidate) error {
 		}
 		// One that moved, or is there twice: memberlist keeps the first for as long as it answers.
 		if a.limit.allow("twice " + c.name + c.addr.String()) {
-			a.log.Warn("gossip: a live member is told of under another address, it counts when the first one fails",
+			a.log.Warn("a live member is told of under another address, it counts when the first one fails",
 				"node", c.name, "addr", m.Addr, "other_addr", c.addr)
 		}
 		return nil

@@ -66,7 +66,7 @@ func TestOtherProgramsAreRefused(t *testing.T) {
 						t.Errorf("%s knows %s", p.opts.NodeName, statuses(p))
 					}
 				}
-				if n := l.log.count("at=s2", "level=WARN", "node=other", "addr="+l.addr("other")); n < 1 || n > 2 {
+				if n := l.said("at=s2", "level=WARN", "node=other", "addr="+l.addr("other")); n < 1 || n > 2 {
 					t.Errorf("s2 says so in %d lines", n)
 				}
 			})

@@ -197,6 +197,10 @@ func (p *Pool) joinOne(ctx context.Context, a netip.AddrPort) error {
 	if err != nil {
 		return err
 	}
+	if p.hasLeft() {
+		done()
+		return ErrLeft
+	}
 	result := make(chan error, 1)
 	go func() {
 		defer done()
@@ -277,6 +281,8 @@ func (p *Pool) RetryJoin(ctx context.Context, addrs []string, interval time.Dura
 			return err
 		case errors.Is(failed, ErrClosed):
 			return ErrClosed
+		case errors.Is(failed, ErrLeft):
+			return ErrLeft
 		case r.others > 0:
 			p.sayFailures(log, r)
 			p.sayJoined(log, r.others)

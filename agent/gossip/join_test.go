@@ -34,7 +34,7 @@ func TestRetryJoinFirstAddressDown(t *testing.T) {
 		if err := c.RetryJoin(l.Context(), []string{l.addr("down"), l.addr("s1")}, 30*time.Second, 1, nil); err != nil {
 			t.Fatal(err)
 		}
-		if count(c, api.MemberAlive) != 2 || l.log.count("at=c", "msg=joined", "servers=1") != 1 {
+		if count(c, api.MemberAlive) != 2 || l.said("at=c", "msg=joined", "servers=1") != 1 {
 			t.Errorf("members: %s", statuses(c))
 		}
 	})
@@ -43,17 +43,18 @@ func TestRetryJoinFirstAddressDown(t *testing.T) {
 func TestRetryJoinWaitsForTheFirst(t *testing.T) {
 	inLab(t, func(l *lab) {
 		asked := 0
+		there := mustAddrPort(l.addr("s1")).Addr()
 		c := l.start("c", func(o *Options) {
 			o.Resolve = func(_ context.Context, host string) ([]netip.Addr, error) {
 				if asked++; asked < 3 {
 					return nil, errors.New("no such host")
 				}
-				return []netip.Addr{mustAddrPort(l.addr("s1")).Addr()}, nil
+				return []netip.Addr{there}, nil
 			}
 		})
-		done := make(chan error)
+		done, self := make(chan error), l.addr("c")
 		go func() {
-			done <- c.RetryJoin(l.Context(), []string{"servers.example.org", l.addr("c")}, 10*time.Second, 0, nil)
+			done <- c.RetryJoin(l.Context(), []string{"servers.example.org", self}, 10*time.Second, 0, nil)
 		}()
 		time.Sleep(25 * time.Second)
 		l.start("s1", server)
@@ -63,7 +64,7 @@ func TestRetryJoinWaitsForTheFirst(t *testing.T) {
 		if asked != 4 {
 			t.Errorf("the name was looked up %d times", asked)
 		}
-		if n := l.log.count("joined nobody yet", "attempt=1", "servers.example.org: look up the name: no such host"); n != 1 {
+		if n := l.said("joined nobody yet", "attempt=1", "servers.example.org: look up the name: no such host"); n != 1 {
 			t.Errorf("%d lines tell why it waits", n)
 		}
 	})
@@ -88,8 +89,20 @@ func TestRetryJoinEnds(t *testing.T) {
 		if err := c.RetryJoin(l.Context(), []string{l.addr("d")}, time.Second, 0, nil); err != nil {
 			t.Error(err)
 		}
-		if n := l.log.count("at=c", "level=WARN", "no member is a server"); n != 1 {
+		if n := l.said("at=c", "level=WARN", "no member is a server"); n != 1 {
 			t.Errorf("%d lines tell that there is no server", n)
+		}
+	})
+}
+
+func TestNoJoinAfterLeave(t *testing.T) {
+	inLab(t, func(l *lab) {
+		pools := l.cluster(2)
+		if err := pools[1].Leave(l.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if err := pools[1].RetryJoin(l.Context(), []string{l.addr("s1")}, time.Second, 0, nil); !errors.Is(err, ErrLeft) {
+			t.Errorf("got %v", err)
 		}
 	})
 }

@@ -181,10 +181,11 @@ func (l *logLines) String() string {
 	return l.buf.String()
 }
 
-// count is how many lines have all of the words.
-func (l *logLines) count(words ...string) int {
+// said is how many lines have all of the words, once everybody has said what there is to say.
+func (l *lab) said(words ...string) int {
+	synctest.Wait()
 	n := 0
-	for line := range strings.Lines(l.String()) {
+	for line := range strings.Lines(l.log.String()) {
 		if !slices.ContainsFunc(words, func(w string) bool { return !strings.Contains(line, w) }) {
 			n++
 		}

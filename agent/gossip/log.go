@@ -24,7 +24,7 @@ func (w *libraryWriter) Write(line []byte) (int, error) {
 	level, library, text := parseLine(string(line))
 	w.log.Debug("library", "library", library, "level", level, "text", text)
 	if from, ok := wrongKey(text); ok && w.limit.allow(from) {
-		w.log.Warn("gossip: a host sends what cannot be read, its encryption (encrypt) is not ours", "addr", from, "err", text)
+		w.log.Warn("a host sends what cannot be read, its encryption (encrypt) is not ours", "addr", from, "err", text)
 	}
 	return len(line), nil
 }

@@ -123,16 +123,32 @@ func TestWhatListensThere(t *testing.T) {
 	}
 }
 
+// udpAlone listens on a port that is free for TCP.
+func udpAlone(t *testing.T) net.PacketConn {
+	t.Helper()
+	for range 50 {
+		udp, err := net.ListenPacket("udp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		tcp, err := net.Listen("tcp", udp.LocalAddr().String())
+		if err == nil {
+			tcp.Close()
+			return udp
+		}
+		udp.Close()
+	}
+	t.Fatal("no port is free for TCP")
+	return nil
+}
+
 func TestCannotListen(t *testing.T) {
 	tcp, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer tcp.Close()
-	udp, err := net.ListenPacket("udp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	udp := udpAlone(t)
 	defer udp.Close()
 	for name, c := range map[string]struct {
 		bind  string

@@ -22,8 +22,11 @@ import (
 	"github.com/parleymesh/parley/api"
 )
 
-// ErrClosed is what is answered after Close.
-var ErrClosed = errors.New("gossip has been closed")
+// What is answered after Close, and to who would join after Leave.
+var (
+	ErrClosed = errors.New("gossip has been closed")
+	ErrLeft   = errors.New("this agent has left the pool: start it anew to join again")
+)
 
 // Pool is this agent's membership.
 type Pool struct {
@@ -99,6 +102,9 @@ func (p *Pool) start() (err error) {
 		return fmt.Errorf("gossip: %w", err)
 	}
 	p.transport.open()
+	if a := p.transport.self.Addr(); len(p.opts.EncryptKeys) == 0 && a.IsGlobalUnicast() && !a.IsPrivate() {
+		p.log.Warn("gossip is not encrypted on what looks like a public address: set encrypt (-encrypt)", "addr", a)
+	}
 	p.loops.Go(func() { p.drain(events) })
 	p.refresh()
 	p.loops.Go(p.watch)
@@ -251,6 +257,15 @@ func (p *Pool) APILocal() api.Member {
 // Stats are serf's own numbers, for the agent's account of itself.
 func (p *Pool) Stats() map[string]string { return p.serf.Stats() }
 
+// Coordinate is where this agent places itself by the round trips to the others; nil when that is switched off.
+func (p *Pool) Coordinate() *api.Coordinate {
+	c, err := p.serf.GetCoordinate()
+	if err != nil {
+		return nil
+	}
+	return &api.Coordinate{Vec: c.Vec, Error: c.Error, Adjustment: c.Adjustment, Height: c.Height}
+}
+
 // Founded tells the others that this server belongs to a cluster and founds no new one.
 func (p *Pool) Founded() {
 	if err := p.UpdateTags(map[string]string{tagExpect: ""}); err != nil {
@@ -300,6 +315,13 @@ func (p *Pool) call() (done func(), err error) {
 	}
 	p.calls.Add(1)
 	return p.calls.Done, nil
+}
+
+// hasLeft tells whether Leave has been called.
+func (p *Pool) hasLeft() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.leaving != nil
 }
 
 // ForceLeave makes a failed member count as left; with prune it is forgotten.

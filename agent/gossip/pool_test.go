@@ -20,7 +20,7 @@ func TestCrashedMemberFailsAndComesBack(t *testing.T) {
 			took := l.until(p, 20*time.Second, "s5 has failed", func() bool { return status(p, "s5") == api.MemberFailed })
 			t.Logf("seen to fail after %s", took)
 		}
-		if n := l.log.count("level=WARN", "member failed", "node=s5", "addr="+l.addr("s5")); n != 4 {
+		if n := l.said("level=WARN", "member failed", "node=s5", "addr="+l.addr("s5")); n != 4 {
 			t.Errorf("%d lines tell of the failure, want one of each who saw it", n)
 		}
 		if got := pools[0].Servers(); len(got) != 4 {
@@ -31,7 +31,7 @@ func TestCrashedMemberFailsAndComesBack(t *testing.T) {
 		for _, p := range pools[:4] {
 			l.until(p, 5*time.Second, "s5 is back", func() bool { return status(p, "s5") == api.MemberAlive })
 		}
-		if n := l.log.count("member is back", "node=s5"); n != 4 {
+		if n := l.said("member is back", "node=s5"); n != 4 {
 			t.Errorf("%d lines tell of the return", n)
 		}
 	})
@@ -74,7 +74,7 @@ func TestLeavingMemberHasLeft(t *testing.T) {
 		if s := status(pools[0], "s5"); s != api.MemberLeft {
 			t.Errorf("a minute later it is %s", s)
 		}
-		if n := l.log.count("member failed"); n != 0 {
+		if n := l.said("member failed"); n != 0 {
 			t.Errorf("%d lines tell of a failure", n)
 		}
 		// It may come back.
@@ -270,6 +270,12 @@ func TestMembersAsTheAPIShowsThem(t *testing.T) {
 		}
 		if m := s.Local(); m.Meta["rack"] != "7" || m.RPCAddr != "10.0.0.1:8300" || m.Version != "0.1.0" {
 			t.Errorf("the local member is %+v", m)
+		}
+		if got := c.Coordinate(); got == nil || len(got.Vec) == 0 {
+			t.Errorf("the coordinate is %v", got)
+		}
+		if got := l.start("c2", func(o *Options) { o.DisableCoordinates = true }).Coordinate(); got != nil {
+			t.Errorf("there is a coordinate: %v", got)
 		}
 		if got := c.Servers(); !slices.Equal(got, []string{"10.0.0.1:8300"}) {
 			t.Errorf("servers are %v", got)

@@ -21,6 +21,7 @@ type transport struct {
 	self    netip.AddrPort // what is advertised
 	bound   netip.AddrPort // where it listens; invalid for a transport from the options
 	dialTCP bool           // dial here, where it can be ended
+	allows  func(netip.Addr) bool
 	streams chan net.Conn
 	ready   chan struct{}
 	open    func() // closes ready, once
@@ -37,7 +38,7 @@ type transport struct {
 // newTransport takes the options' transport, or listens.
 func newTransport(o *Options) (*transport, error) {
 	t := &transport{
-		NodeAwareTransport: o.Transport, streams: make(chan net.Conn), ready: make(chan struct{}), conns: map[*conn]struct{}{},
+		NodeAwareTransport: o.Transport, allows: o.allows, streams: make(chan net.Conn), ready: make(chan struct{}), conns: map[*conn]struct{}{},
 	}
 	t.open = sync.OnceFunc(func() { close(t.ready) })
 	t.ctx, t.cancel = context.WithCancel(context.Background())
@@ -147,11 +148,16 @@ func (t *transport) StreamCh() <-chan net.Conn {
 	return t.streams
 }
 
-// acceptStreams hands on what others open.
+// acceptStreams hands on what others open. Whose address is not allowed is hung up on: memberlist would answer, and its
+// agent take itself for a member.
 func (t *transport) acceptStreams() {
 	for {
 		select {
 		case c := <-t.NodeAwareTransport.StreamCh():
+			if from, err := netip.ParseAddrPort(c.RemoteAddr().String()); err == nil && !t.allows(from.Addr().Unmap()) {
+				c.Close()
+				continue
+			}
 			if c = t.track(c); c == nil {
 				continue
 			}

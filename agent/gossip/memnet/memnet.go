@@ -7,6 +7,7 @@ package memnet
 import (
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/netip"
 	"os"
@@ -281,7 +282,11 @@ func (c *conn) Write(b []byte) (int, error) {
 	if c.host.net.isCut(c.host.name, c.peer.name) {
 		return len(b), nil
 	}
-	return c.Conn.Write(b)
+	n, err := c.Conn.Write(b)
+	if errors.Is(err, io.ErrClosedPipe) {
+		err = &net.OpError{Op: "write", Net: "tcp", Addr: c.RemoteAddr(), Err: os.NewSyscallError("write", syscall.EPIPE)}
+	}
+	return n, err
 }
 
 func (c *conn) Close() error {
