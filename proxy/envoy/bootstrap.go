@@ -73,6 +73,13 @@ func Bootstrap(o BootstrapOptions) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("envoy bootstrap: %w", err)
 	}
+	runtime, err := runtimeOf(map[string]any{
+		// Who may call is a pattern. Envoy's own bound is less than what a long name takes.
+		"re2.max_program_size.error_level": maxProgramSize,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("envoy bootstrap: %w", err)
+	}
 	bootstrap := &bootstrapv3.Bootstrap{
 		Admin:           admin,
 		Node:            &corev3.Node{Id: o.ProxyID, Cluster: o.Service, Metadata: metadata},
@@ -80,7 +87,8 @@ func Bootstrap(o BootstrapOptions) ([]byte, error) {
 		DynamicResources: &bootstrapv3.Bootstrap_DynamicResources{
 			LdsConfig: ads(), CdsConfig: ads(), AdsConfig: adsOf(o.Token),
 		},
-		StatsConfig: &metricsv3.StatsConfig{UseAllDefaultTags: wrapperspb.Bool(true), StatsTags: statsTags(o)},
+		LayeredRuntime: runtime,
+		StatsConfig:    &metricsv3.StatsConfig{UseAllDefaultTags: wrapperspb.Bool(true), StatsTags: statsTags(o)},
 	}
 	if err := bootstrap.ValidateAll(); err != nil {
 		return nil, fmt.Errorf("envoy bootstrap: %w", err)
@@ -95,6 +103,17 @@ func Bootstrap(o BootstrapOptions) ([]byte, error) {
 	}
 	pretty.WriteByte('\n')
 	return pretty.Bytes(), nil
+}
+
+// runtimeOf sets Envoy's runtime keys.
+func runtimeOf(keys map[string]any) (*bootstrapv3.LayeredRuntime, error) {
+	static, err := structpb.NewStruct(keys)
+	if err != nil {
+		return nil, err
+	}
+	return &bootstrapv3.LayeredRuntime{Layers: []*bootstrapv3.RuntimeLayer{{
+		Name: "parley", LayerSpecifier: &bootstrapv3.RuntimeLayer_StaticLayer{StaticLayer: static},
+	}}}, nil
 }
 
 func adminOf(o BootstrapOptions) (*bootstrapv3.Admin, error) {

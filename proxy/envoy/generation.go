@@ -53,6 +53,12 @@ const (
 // policyName is the name of the policy's resource in a generation.
 func policyName(stem, generation string) string { return stem + ":" + generation }
 
+// CarriesPolicy tells whether a resource says who may call. One that Envoy rejects leaves the policy before it in force.
+func CarriesPolicy(typeURL, name string) bool {
+	stem, ok := policyStem(name)
+	return ok && (typeURL == SecretType && stem == policySecret || typeURL == FilterType && stem == policyFilter)
+}
+
 func policyStem(name string) (string, bool) {
 	stem, generation, ok := strings.Cut(name, ":")
 	return stem, ok && generation != "" && (stem == policySecret || stem == policyFilter)

@@ -21,9 +21,13 @@ const DefaultRule = "default"
 // nobody is a URI that no certificate carries. An empty list of names would let everybody pass.
 const nobody = "denied:everybody"
 
-// maxPatternSize bounds the pattern of one rule. It is well below what Envoy's regex engine takes; a longer one, which takes some
-// thousands of denied names below one wildcard, is not sent, and the rule lets nobody pass.
+// maxPatternSize bounds the pattern of one rule, in bytes; a longer one, which takes some hundreds of denied names below one
+// wildcard, is not sent, and the rule lets nobody pass. A pattern of this size keeps Envoy busy for half a second.
 const maxPatternSize = 256 << 10
+
+// maxProgramSize is what Envoy is told to take as a compiled pattern, in its regex engine's instructions. One of
+// maxPatternSize has less than a tenth of it. The bound must never be met: Envoy would go on with the policy before.
+const maxProgramSize = 1 << 20
 
 // grant is one rule that lets callers pass, with those that rules of higher precedence take out of it.
 type grant struct {

@@ -190,7 +190,11 @@ func (c *client) next(r *envoy.Resources) []*discoveryv3.DeltaDiscoveryResponse 
 	var out []*discoveryv3.DeltaDiscoveryResponse
 	for _, typeURL := range order {
 		if s := c.types[typeURL]; s != nil {
-			out = c.respond(out, typeURL, c.changed(typeURL, s, r), s.gone(typeURL, r))
+			changed, gone := c.changed(typeURL, s, r), s.gone(typeURL, r)
+			for ; alone(typeURL) && len(changed) > 1; changed = changed[1:] {
+				out = c.respond(out, typeURL, changed[:1], nil)
+			}
+			out = c.respond(out, typeURL, changed, gone)
 		}
 	}
 	// Last of all, and only when no listener can lead there any more.
@@ -199,6 +203,10 @@ func (c *client) next(r *envoy.Resources) []*discoveryv3.DeltaDiscoveryResponse 
 	}
 	return out
 }
+
+// alone tells whether the resources of a type are sent one by one. A rejection is of a whole response, and a certificate that
+// Envoy does not take is not to be confused with a policy.
+func alone(typeURL string) bool { return typeURL == envoy.SecretType || typeURL == envoy.FilterType }
 
 // changed returns the resources of a type that the client asked for and does not hold, sorted by name.
 func (c *client) changed(typeURL string, s *subscription, r *envoy.Resources) []*envoy.Resource {

@@ -31,6 +31,7 @@ type stream struct {
 	latest     *snapshot.Snapshot
 	generation envoy.Generation
 	resources  *envoy.Resources // nil as long as there is no snapshot
+	refused    string           // the hash of a policy that this Envoy does not take
 
 	mu       sync.Mutex // guards what follows, for Status
 	proxyID  string
@@ -150,11 +151,25 @@ func (s *stream) request(r *discoveryv3.DeltaDiscoveryRequest) error {
 	}
 	for _, ref := range rejected {
 		s.log.Warn("Envoy rejected a resource and keeps the one before it", "type", ref.Type, "resource", ref.Name, "err", ref.Reason)
+		if envoy.CarriesPolicy(ref.Type, ref.Name) {
+			s.refuse()
+		}
 	}
 	if !listening {
 		s.recover()
 	}
 	return nil
+}
+
+// refuse fails closed: an Envoy that does not take a policy would go on with the one before it, so it is told to let nobody
+// pass until there is another.
+func (s *stream) refuse() {
+	if s.latest == nil || s.refused == s.latest.Policy.Hash() {
+		return
+	}
+	s.refused = s.latest.Policy.Hash()
+	s.log.Error("Envoy does not take the intentions as they are; it lets nobody call until they change", "service", s.latest.Service)
+	s.build()
 }
 
 // recover learns from an Envoy that has been connected before which generation its public listener is of: after a restart of
@@ -178,8 +193,14 @@ func (s *stream) update(next *snapshot.Snapshot) {
 }
 
 func (s *stream) build() {
-	s.generation = s.generation.Next(&s.latest.Policy)
-	built := s.server.builder.Build(s.latest, s.generation.Name)
+	latest := s.latest
+	if s.refused != "" && s.refused == latest.Policy.Hash() {
+		closed := *latest
+		closed.Policy = snapshot.Policy{TrustDomain: latest.TrustDomain, DefaultWhy: "Envoy does not take the intentions as they are"}
+		latest = &closed
+	}
+	s.generation = s.generation.Next(&latest.Policy)
+	built := s.server.builder.Build(latest, s.generation.Name)
 	if s.resources == nil || !slices.Equal(s.resources.Problems, built.Problems) {
 		for _, problem := range built.Problems {
 			s.log.Error("part of the proxy's configuration cannot be carried out", "err", problem)

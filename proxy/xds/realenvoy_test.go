@@ -1,0 +1,232 @@
+package xds_test
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os/exec"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc"
+
+	"github.com/parleymesh/parley/proxy/envoy"
+	"github.com/parleymesh/parley/proxy/snapshot"
+	"github.com/parleymesh/parley/proxy/xds"
+	"github.com/parleymesh/parley/testutil"
+	"github.com/parleymesh/parley/testutil/meshcases"
+)
+
+// ads is an agent as far as Envoy sees it. It can be stopped and started again on its address.
+type ads struct {
+	addr   string
+	source snapshot.Source
+	xds    *xds.Server
+	grpc   *grpc.Server
+	wg     sync.WaitGroup
+}
+
+func newADS(t testing.TB, source snapshot.Source) *ads {
+	t.Helper()
+	a := &ads{addr: "127.0.0.1:0", source: source}
+	a.start(t)
+	t.Cleanup(a.stop)
+	return a
+}
+
+func (a *ads) start(t testing.TB) {
+	t.Helper()
+	l, err := net.Listen("tcp", a.addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a.addr = l.Addr().String()
+	log := slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))
+	a.xds, a.grpc = xds.NewServer(xds.Options{Source: a.source, Logger: log}), grpc.NewServer()
+	a.xds.Register(a.grpc)
+	server := a.grpc
+	a.wg.Go(func() { _ = server.Serve(l) })
+}
+
+func (a *ads) stop() {
+	a.xds.Close()
+	a.grpc.Stop()
+	a.wg.Wait()
+}
+
+// envoys is the data plane of real Envoys.
+type envoys struct {
+	binary string
+	ads    map[snapshot.Source]*ads
+	admin  map[string]string // by proxy
+}
+
+func newEnvoys(t testing.TB) *envoys {
+	t.Helper()
+	return &envoys{binary: testutil.Envoy(t), ads: map[snapshot.Source]*ads{}, admin: map[string]string{}}
+}
+
+// Drain implements meshcases.Dataplane.
+func (e *envoys) Drain() time.Duration { return envoy.DrainTime }
+
+// Start implements meshcases.Dataplane.
+func (e *envoys) Start(t testing.TB, source snapshot.Source, proxyID string) {
+	t.Helper()
+	a := e.ads[source]
+	if a == nil {
+		a = newADS(t, source)
+		e.ads[source] = a
+	}
+	e.admin[proxyID] = fmt.Sprintf("127.0.0.1:%d", meshcases.FreePorts(t, 1)[0])
+	text, err := envoy.Bootstrap(envoy.BootstrapOptions{
+		ProxyID: proxyID, Service: proxyID, AdminBind: e.admin[proxyID], GRPCAddr: a.addr,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd, err := envoy.Command(context.Background(), envoy.RunOptions{
+		Binary: e.binary, Bootstrap: text, Args: []string{"--concurrency", "1", "--log-level", "warning"},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	runEnvoy(t, proxyID, cmd)
+}
+
+// runEnvoy runs Envoy until the test ends, and shows its log if the test fails.
+func runEnvoy(t testing.TB, name string, cmd *exec.Cmd) {
+	t.Helper()
+	var log bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &log, &log
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = cmd.Process.Signal(syscall.SIGTERM)
+		kill := time.AfterFunc(10*time.Second, func() { _ = cmd.Process.Kill() })
+		_ = cmd.Wait()
+		kill.Stop()
+		if t.Failed() {
+			t.Logf("log of %s:\n%s", name, log.String())
+		}
+	})
+}
+
+// stat reads one number of an Envoy's.
+func (e *envoys) stat(t testing.TB, proxyID, name string) string {
+	t.Helper()
+	resp, err := http.Get("http://" + e.admin[proxyID] + "/stats?filter=^" + name + "$")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer http.DefaultClient.CloseIdleConnections()
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, value, _ := strings.Cut(strings.TrimSpace(string(body)), ": ")
+	return value
+}
+
+func TestEnvoy(t *testing.T) { meshcases.Run(t, newEnvoys(t)) }
+
+func TestEnvoyGoesOnWithoutTheAgent(t *testing.T) {
+	e := newEnvoys(t)
+	w := meshcases.NewWorld(t, e)
+	w.Running()
+	load := w.StartLoad()
+	a := e.ads[w.Source]
+	a.stop()
+	w.More(load)
+	a.start(t)
+	e.settled(t, w, meshcases.DBProxy, meshcases.WebProxy)
+	w.More(load)
+	load.NoneFailed(t)
+	for _, proxy := range []string{meshcases.DBProxy, meshcases.WebProxy} {
+		for name, want := range map[string]string{
+			"listener_manager.listener_removed": "0", "listener_manager.listener_modified": "0",
+			"listener_manager.listener_in_place_updated": "0",
+			"cluster_manager.cluster_removed":            "0", "cluster_manager.cluster_modified": "0",
+		} {
+			if got := e.stat(t, proxy, name); got != want {
+				t.Errorf("%s: %s is %q, want %s", proxy, name, got, want)
+			}
+		}
+	}
+	// The generation is known again: what is taken away now cuts what was opened before the restart.
+	open := w.Open()
+	w.Rules()
+	if err := open.Ends(envoy.DrainTime + 5*time.Second); err != nil {
+		t.Error(err)
+	}
+}
+
+// settled waits until Envoys are connected again and have accepted all that they hold.
+func (e *envoys) settled(t testing.TB, w *meshcases.World, proxies ...string) {
+	t.Helper()
+	w.Eventually("the Envoys to have everything", func() error {
+		found := map[string]bool{}
+		for _, p := range e.ads[w.Source].xds.Status() {
+			found[p.ProxyID] = p.Ready && len(p.Resources) > 0
+			for _, r := range p.Resources {
+				if r.State != xds.Accepted {
+					return fmt.Errorf("%s: %s is %s: %s", p.ProxyID, r.Name, r.State, r.Reason)
+				}
+			}
+		}
+		for _, id := range proxies {
+			if !found[id] {
+				return fmt.Errorf("%s is not connected", id)
+			}
+		}
+		return nil
+	})
+}
+
+func TestEnvoyIsToldOfARevocationThatHappenedWhileTheAgentWasAway(t *testing.T) {
+	e := newEnvoys(t)
+	w := meshcases.NewWorld(t, e)
+	w.Running()
+	open := w.Open()
+	a := e.ads[w.Source]
+	a.stop()
+	w.Rules()
+	if err := open.Exchange(); err != nil {
+		t.Fatal(err)
+	}
+	a.start(t)
+	if err := open.Ends(envoy.DrainTime + 10*time.Second); err != nil {
+		t.Error(err)
+	}
+	if w.Call() == nil {
+		t.Error("a call passed")
+	}
+}
+
+func TestEnvoysRejectionIsToldWithItsReason(t *testing.T) {
+	e := newEnvoys(t)
+	w := meshcases.NewWorld(t, e)
+	taken := meshcases.NewApp(t, "")
+	w.Change(meshcases.WebProxy, func(s *snapshot.Snapshot) {
+		meshcases.AddUpstream(s, "db", "v2", snapshot.Address{Host: "127.0.0.1", Port: taken.Addr.Port}, w.DBInstance())
+	})
+	w.Running()
+	w.Eventually("the rejection", func() error {
+		for _, p := range e.ads[w.Source].xds.Status() {
+			for _, r := range p.Resources {
+				if r.State == xds.Rejected && strings.HasPrefix(r.Name, "dbv2:") && strings.Contains(r.Reason, "bind") {
+					return nil
+				}
+			}
+		}
+		return fmt.Errorf("there is none in %+v", e.ads[w.Source].xds.Status())
+	})
+}
