@@ -281,6 +281,7 @@ func TestAReconnectingEnvoyIsSentWhatDiffersOnly(t *testing.T) {
 	e.end()
 	e = open() // without the leaf
 	e.expect("Secret leaf")
+	e.quiet() // all that it asks for has arrived
 	before := had[envoy.ListenerType][0].GetResources()[0]
 	for _, c := range []struct {
 		rules []snapshot.Rule
@@ -380,6 +381,7 @@ func TestWhatIsAskedForAgainIsSentAgain(t *testing.T) {
 	e.ask(envoy.SecretType, "leaf")
 	e.expect("Secret leaf")
 	e.send(&discoveryv3.DeltaDiscoveryRequest{TypeUrl: envoy.SecretType, ResourceNamesUnsubscribe: []string{"leaf"}})
+	e.quiet() // it has arrived
 	s.world.Change(meshcases.WebProxy, func(next *snapshot.Snapshot) { next.Leaf = s.world.Authority.Leaf(t, "web") })
 	e.quiet()
 	e.ask(envoy.ClusterType, "*", "absent")
