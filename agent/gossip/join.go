@@ -261,9 +261,9 @@ func advice(text string) string {
 	return ""
 }
 
-// RetryJoin joins until another agent has answered, looking names up anew each time. It gives up after max attempts, when
-// max is not 0, and when ctx ends. A nil log is the pool's.
-func (p *Pool) RetryJoin(ctx context.Context, addrs []string, interval time.Duration, max int, log *slog.Logger) error {
+// RetryJoin joins until another agent has answered, looking names up anew each time. It gives up after so many
+// attempts, if that is not 0, and when ctx ends. A nil log is the pool's.
+func (p *Pool) RetryJoin(ctx context.Context, addrs []string, interval time.Duration, attempts int, log *slog.Logger) error {
 	if log == nil {
 		log = p.log
 	}
@@ -291,7 +291,7 @@ func (p *Pool) RetryJoin(ctx context.Context, addrs []string, interval time.Dura
 			log.Info("the addresses to join are this agent's own: it waits for others to join it", "addrs", addrs)
 			return nil
 		}
-		if max > 0 && attempt >= max {
+		if attempts > 0 && attempt >= attempts {
 			return fmt.Errorf("joined nobody in %d attempts: %s", attempt, failed.Line())
 		}
 		log.Warn("joined nobody yet, trying again", "attempt", attempt, "next", interval, "err", failed.Line())

@@ -43,12 +43,12 @@ func newTransport(o *Options) (*transport, error) {
 	t.open = sync.OnceFunc(func() { close(t.ready) })
 	t.ctx, t.cancel = context.WithCancel(context.Background())
 	if o.Transport == nil {
-		real, err := listen(o)
+		sockets, err := listen(o)
 		if err != nil {
 			return nil, err
 		}
-		t.bound = netip.AddrPortFrom(o.Bind.Addr(), uint16(real.GetAutoBindPort()))
-		t.NodeAwareTransport, t.dialTCP = real, true
+		t.bound = netip.AddrPortFrom(o.Bind.Addr(), uint16(sockets.GetAutoBindPort()))
+		t.NodeAwareTransport, t.dialTCP = sockets, true
 	}
 	t.accept.Go(t.acceptStreams)
 	if err := t.advertise(o); err != nil {
