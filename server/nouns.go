@@ -3,6 +3,7 @@ package server
 import (
 	"github.com/parleymesh/parley/server/catalog"
 	"github.com/parleymesh/parley/server/core"
+	"github.com/parleymesh/parley/server/operator"
 	"github.com/parleymesh/parley/server/verb"
 )
 
@@ -15,6 +16,7 @@ func types() core.Types {
 		[]verb.Query{
 			catalog.Nodes{}, catalog.NodeByID{}, catalog.Node{}, catalog.Services{}, catalog.Instances{},
 			catalog.Health{}, catalog.Checks{},
+			operator.Leader{}, operator.Peers{}, operator.RaftConfiguration{},
 		},
 	)
 }

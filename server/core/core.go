@@ -34,6 +34,8 @@ type Options struct {
 	Leader verb.Handler
 	// Loops run while this server leads.
 	Loops []Loop
+	// Servers answers queries about the servers.
+	Servers verb.Servers
 
 	Raft      *raft.Config
 	Logs      raft.LogStore
@@ -154,11 +156,24 @@ func (c *Core) leadership() <-chan struct{} {
 	return c.changed
 }
 
-// setTerm tells those who wait that leadership has changed. A nil term: not here.
-func (c *Core) setTerm(term context.Context) {
+// startTerm tells those who wait that this server leads, for as long as the context lasts.
+func (c *Core) startTerm(term context.Context) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.term = term
+	c.wake()
+}
+
+// endTerm tells those who wait that it does not lead any more.
+func (c *Core) endTerm() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.term = nil
+	c.wake()
+}
+
+// wake is called with mu held.
+func (c *Core) wake() {
 	close(c.changed)
 	c.changed = make(chan struct{})
 }
@@ -176,8 +191,7 @@ func (c *Core) observe(ctx context.Context) {
 		select {
 		case <-seen:
 			c.mu.Lock()
-			close(c.changed)
-			c.changed = make(chan struct{})
+			c.wake()
 			c.mu.Unlock()
 		case <-ctx.Done():
 			return

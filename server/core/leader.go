@@ -103,7 +103,7 @@ func (c *Core) begin(ctx context.Context) (end func()) {
 		if !c.prepare(ctx) {
 			return
 		}
-		c.setTerm(ctx)
+		c.startTerm(ctx)
 		for _, l := range c.opts.Loops {
 			if l.Run != nil {
 				loops.Go(func() { l.Run(ctx, c.newTerm(l)) })
@@ -111,11 +111,11 @@ func (c *Core) begin(ctx context.Context) (end func()) {
 		}
 	})
 	return func() {
-		c.setTerm(nil)
+		c.endTerm()
 		cancel()
 		loops.Wait()
 		// A term that became ready in between is over as well.
-		c.setTerm(nil)
+		c.endTerm()
 	}
 }
 

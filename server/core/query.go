@@ -146,6 +146,10 @@ func (c *Core) queryHere(ctx, term context.Context, until time.Time, e verb.Enve
 	if err != nil {
 		return verb.Answer{}, err
 	}
+	if about, ok := q.(verb.AboutServers); ok {
+		rows, err := about.ReadServers(c.opts.Servers)
+		return c.answer(judge, watch.State[*verb.Row]{Index: 1, Rows: rows}), err
+	}
 	s, err := c.read(e, q)
 	if err != nil {
 		return verb.Answer{}, err

@@ -1,0 +1,25 @@
+package verb
+
+import (
+	"errors"
+
+	"github.com/parleymesh/parley/api"
+)
+
+// Servers is what a server knows of itself and the others, through Raft and gossip.
+type Servers interface {
+	// LeaderAddr is the leader's RPC address; empty while none is known or it does not answer as the leader yet.
+	LeaderAddr() string
+	RaftConfiguration() (api.RaftConfiguration, error)
+}
+
+// AboutServers is a Query about the servers rather than about the state. It is routed and authorised like any other, and is
+// answered at once, also when it was to wait for a change.
+type AboutServers interface {
+	Query
+	// ReadServers is called in place of Read.
+	ReadServers(s Servers) ([]*Row, error)
+}
+
+// ErrNotState is what Read answers of a query that is AboutServers: nobody calls it.
+var ErrNotState = errors.New("this query is about the servers, not about the state")
