@@ -21,6 +21,7 @@ import (
 	"github.com/parleymesh/parley/api"
 	"github.com/parleymesh/parley/server/catalog"
 	"github.com/parleymesh/parley/server/core"
+	"github.com/parleymesh/parley/server/operator"
 	"github.com/parleymesh/parley/server/state"
 	"github.com/parleymesh/parley/server/verb"
 )
@@ -45,6 +46,7 @@ func nouns() core.Types {
 		[]verb.Command{catalog.Register{}, catalog.Deregister{}},
 		[]verb.Query{
 			catalog.Nodes{}, catalog.NodeByID{}, catalog.Node{}, catalog.Services{}, catalog.Instances{}, catalog.Health{}, catalog.Checks{},
+			operator.Leader{}, operator.Peers{}, operator.RaftConfiguration{},
 		},
 	)
 }
@@ -78,26 +80,15 @@ func (j judge) Decide(p api.Permission) api.Decision {
 	return api.Decision{Allowed: true}
 }
 
-// raftInfo answers for a datacenter of one server.
-type raftInfo struct{ core *core.Core }
+// servers is a set of one.
+type servers struct{}
 
-func (r raftInfo) check(o verb.Options) error {
-	if o.Datacenter != "" && o.Datacenter != "dc1" {
-		return verb.ErrNoPath
-	}
-	return nil
-}
+func (servers) LeaderAddr() string { return "127.0.0.1:8300" }
 
-func (r raftInfo) Leader(_ context.Context, o verb.Options) (string, error) {
-	return "127.0.0.1:8300", r.check(o)
-}
-
-func (r raftInfo) Peers(_ context.Context, o verb.Options) ([]string, error) {
-	return []string{"127.0.0.1:8300"}, r.check(o)
-}
-
-func (r raftInfo) Configuration(_ context.Context, o verb.Options) (api.RaftConfiguration, error) {
-	return api.RaftConfiguration{Index: 1, Servers: []api.RaftServer{{ID: "s1", Node: "node-1", Leader: true, Voter: true, ProtocolVersion: "3"}}}, r.check(o)
+func (servers) RaftConfiguration() (api.RaftConfiguration, error) {
+	return api.RaftConfiguration{Index: 1, Servers: []api.RaftServer{
+		{ID: "s1", Node: "node-1", Address: "127.0.0.1:8300", Leader: true, Voter: true, ProtocolVersion: "3"},
+	}}, nil
 }
 
 // start starts a server and its API. The options may be changed before.
@@ -106,7 +97,7 @@ func start(t testing.TB, change ...func(*agenthttp.Options)) *agent {
 	c := newCore(t)
 	local, members, certs := newLocals(), &pool{}, newLeaves()
 	o := agenthttp.Options{
-		Node: "node-1", Datacenter: "dc1", Client: c, Raft: raftInfo{c}, Authorizer: tokens{}, DefaultACLPolicy: "allow",
+		Node: "node-1", Datacenter: "dc1", Client: c, Authorizer: tokens{}, DefaultACLPolicy: "allow",
 		Local: local, Members: members, Leaves: certs, Proxies: proxies{},
 		Self: func(context.Context) (api.Self, error) {
 			return api.Self{Config: api.SelfConfig{Datacenter: "dc1", NodeName: "node-1"}}, nil
@@ -157,7 +148,7 @@ func newCore(t testing.TB) *core.Core {
 		t.Fatal(err)
 	}
 	c, err := core.New(core.Options{
-		Datacenter: "dc1", Types: nouns(), Authorizer: tokens{}, Raft: cfg, Logs: store, Stable: store, Snapshots: snaps, Transport: tr,
+		Datacenter: "dc1", Types: nouns(), Authorizer: tokens{}, Servers: servers{}, Raft: cfg, Logs: store, Stable: store, Snapshots: snaps, Transport: tr,
 		Logger: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {

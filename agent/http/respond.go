@@ -110,6 +110,14 @@ func (rs rows) encode() ([][]byte, error) {
 	return append(pieces, closeList), nil
 }
 
+// only returns the row of an answer that is about one thing, which servers have from their first moments on.
+func only(a verb.Answer) (*verb.Row, error) {
+	if len(a.Rows) == 0 {
+		return nil, api.Errorf(http.StatusServiceUnavailable, "the servers are still starting; ask again")
+	}
+	return a.Rows[0], nil
+}
+
 // MarshalJSON implements json.Marshaler, for rows within something else.
 func (rs rows) MarshalJSON() ([]byte, error) {
 	pieces, err := rs.encode()

@@ -38,7 +38,8 @@ func on(path string, methods ...method) route { return route{path, methods} }
 func table() map[string]*route {
 	t := map[string]*route{}
 	for _, r := range slices.Concat(statusRoutes, catalogRoutes, healthRoutes,
-		agentRoutes, agentServiceRoutes, agentCheckRoutes, agentHealthRoutes, meshRoutes) {
+		agentRoutes, agentServiceRoutes, agentCheckRoutes, agentHealthRoutes, meshRoutes,
+		operatorRoutes) {
 		t[r.path] = &r
 	}
 	return t

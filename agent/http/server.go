@@ -28,16 +28,6 @@ type Client interface {
 	Query(ctx context.Context, o verb.Options, q verb.Query) (verb.Answer, error)
 }
 
-// Raft tells about the servers that replicate the state of a datacenter, the local one if none is named.
-type Raft interface {
-	// Leader is the leader's RPC address; empty while there is none.
-	Leader(ctx context.Context, o verb.Options) (string, error)
-	// Peers are the servers' RPC addresses.
-	Peers(ctx context.Context, o verb.Options) ([]string, error)
-	// Configuration needs operator:read, which it judges itself.
-	Configuration(ctx context.Context, o verb.Options) (api.RaftConfiguration, error)
-}
-
 // Authorizer judges what concerns this agent alone. Commands and queries are judged where they are carried out.
 type Authorizer interface {
 	// Decide tells whether the bearer of the token has the permission. The error, for a token that is none, has a status.
@@ -50,7 +40,6 @@ type Options struct {
 	Datacenter string
 
 	Client     Client
-	Raft       Raft
 	Authorizer Authorizer
 	Members    Members
 	Local      Local

@@ -1,6 +1,11 @@
 package http
 
-import "context"
+import (
+	"context"
+
+	"github.com/parleymesh/parley/server/operator"
+	"github.com/parleymesh/parley/server/verb"
+)
 
 var statusRoutes = []route{
 	on("/v1/status/leader", get(leader)),
@@ -8,22 +13,39 @@ var statusRoutes = []route{
 	on("/v1/catalog/datacenters", get(datacenters)),
 }
 
-func leader(r *request) (any, error) {
+// status asks the nearest server: these questions are asked above all when there is no leader.
+func (r *request) status(q verb.Query) ([]*operator.Address, error) {
 	o, err := r.place()
 	if err != nil {
 		return nil, err
 	}
-	return orError(r.s.opts.Raft.Leader(r.Context(), o))
+	o.Mode = verb.Stale
+	a, err := r.s.opts.Client.Query(r.Context(), o, q)
+	if err != nil {
+		return nil, err
+	}
+	return verb.Values[*operator.Address](a), nil
+}
+
+func leader(r *request) (any, error) {
+	found, err := r.status(operator.Leader{})
+	if err != nil || len(found) == 0 {
+		return "", err
+	}
+	return found[0].Addr, nil
 }
 
 func peers(r *request) (any, error) {
-	o, err := r.place()
+	found, err := r.status(operator.Peers{})
 	if err != nil {
 		return nil, err
 	}
-	return orError(r.s.opts.Raft.Peers(r.Context(), o))
+	addrs := []string{}
+	for _, a := range found {
+		addrs = append(addrs, a.Addr)
+	}
+	return addrs, nil
 }
-
 func datacenters(r *request) (any, error) {
 	list := r.s.opts.Datacenters
 	if list == nil {
