@@ -1,6 +1,10 @@
 package server
 
 import (
+	"context"
+	"time"
+
+	"github.com/parleymesh/parley/server/ca"
 	"github.com/parleymesh/parley/server/catalog"
 	"github.com/parleymesh/parley/server/core"
 	"github.com/parleymesh/parley/server/operator"
@@ -12,10 +16,12 @@ func types() core.Types {
 	return core.NewTypes(
 		[]verb.Command{
 			catalog.Register{}, catalog.Deregister{},
+			ca.Install{}, ca.SetConfiguration{},
 		},
 		[]verb.Query{
 			catalog.Nodes{}, catalog.NodeByID{}, catalog.Node{}, catalog.Services{}, catalog.Instances{},
 			catalog.Health{}, catalog.Checks{},
+			ca.Roots{}, ca.Configuration{}, ca.Sign{},
 			operator.Leader{}, operator.Peers{}, operator.RaftConfiguration{},
 		},
 	)
@@ -24,5 +30,17 @@ func types() core.Types {
 // loops is what the leader does.
 func loops(o Options) []core.Loop {
 	r := &reconciler{members: o.Members, self: o.NodeID, datacenter: o.Datacenter}
-	return []core.Loop{r.loop(), peersLoop(o.Members, o.NodeID)}
+	return []core.Loop{r.loop(), caLoop(o.Domain, o.Datacenter), peersLoop(o.Members, o.NodeID)}
+}
+
+// caLoop makes the certificate authority when there is none: whoever asks the leader for a certificate then gets one.
+func caLoop(domain, datacenter string) core.Loop {
+	return core.Loop{Name: "ca", Prepare: func(ctx context.Context, t *core.Term) error {
+		first, err := ca.First(t.Read(), domain, datacenter, time.Now())
+		if first == nil || err != nil {
+			return err
+		}
+		_, err = t.Apply(ctx, first)
+		return err
+	}}
 }

@@ -43,8 +43,9 @@ type Options struct {
 	Stream     raft.StreamLayer
 	Leader     verb.Handler // reaches the leader when that is another server
 	Authorizer core.Authorizer
-	// DefaultAllow is what happens between two services for which no intention says anything.
+	// DefaultAllow is what happens between two services for which no intention says anything, and DefaultWhy says why.
 	DefaultAllow bool
+	DefaultWhy   string
 
 	Logger    *slog.Logger
 	RaftLog   hclog.Logger
@@ -177,6 +178,12 @@ func (s *Server) LeaderAddr() string {
 	if s.Raft().State() == raft.Leader && !s.Ready() {
 		return ""
 	}
+	return string(addr)
+}
+
+// RawLeaderAddr is where raft says that the leader is, whether or not it answers yet: requests are handed on to it.
+func (s *Server) RawLeaderAddr() string {
+	addr, _ := s.Raft().LeaderWithID()
 	return string(addr)
 }
 

@@ -18,6 +18,7 @@ type Root struct {
 type CAConfig struct {
 	Config     api.CAConfiguration
 	ClusterID  string // the trust domain's first label
+	Datacenter string // for whose services it signs
 	LastSerial uint64
 }
 
