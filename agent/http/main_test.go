@@ -21,6 +21,7 @@ import (
 	"github.com/parleymesh/parley/api"
 	"github.com/parleymesh/parley/server/catalog"
 	"github.com/parleymesh/parley/server/core"
+	"github.com/parleymesh/parley/server/kv"
 	"github.com/parleymesh/parley/server/operator"
 	"github.com/parleymesh/parley/server/state"
 	"github.com/parleymesh/parley/server/verb"
@@ -43,10 +44,11 @@ type agent struct {
 // nouns is what the server of the tests knows.
 func nouns() core.Types {
 	return core.NewTypes(
-		[]verb.Command{catalog.Register{}, catalog.Deregister{}},
+		[]verb.Command{catalog.Register{}, catalog.Deregister{}, kv.Put{}, kv.Delete{}},
 		[]verb.Query{
 			catalog.Nodes{}, catalog.NodeByID{}, catalog.Node{}, catalog.Services{}, catalog.Instances{}, catalog.Health{}, catalog.Checks{},
 			operator.Leader{}, operator.Peers{}, operator.RaftConfiguration{},
+			kv.Get{}, kv.List{}, kv.Keys{},
 		},
 	)
 }
