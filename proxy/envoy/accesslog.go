@@ -22,7 +22,7 @@ var defaultLog = map[string]any{
 	"caller":             "%DOWNSTREAM_PEER_URI_SAN%",
 	"caller_address":     "%DOWNSTREAM_REMOTE_ADDRESS%",
 	"tls_failure":        "%DOWNSTREAM_TRANSPORT_FAILURE_REASON%",
-	"rule":               "%DYNAMIC_METADATA(envoy.filters.network.rbac:enforced_effective_policy_id)%",
+	"rule":               "%DYNAMIC_METADATA(envoy.filters.network.rbac:shadow_effective_policy_id)%",
 	"termination":        "%CONNECTION_TERMINATION_DETAILS%",
 	"response_flags":     "%RESPONSE_FLAGS%",
 	"upstream_host":      "%UPSTREAM_HOST%",

@@ -40,7 +40,11 @@ func (r *Resources) secrets(s *snapshot.Snapshot, generation string) error {
 	}
 	filter := &corev3.TypedExtensionConfig{
 		Name:        policyName(policyFilter, generation),
-		TypedConfig: mustAny(&rbacfilterv3.RBAC{StatPrefix: publicListener + ".", Rules: policy.rbac}),
+		TypedConfig: mustAny(&rbacfilterv3.RBAC{
+			StatPrefix: publicListener + ".", Rules: policy.rbac,
+			// Only what shadow rules decide is told to access logs.
+			ShadowRules: policy.rbac,
+		}),
 	}
 	for _, secret := range []*tlsv3.Secret{leaf, roots, callers} {
 		if _, err := r.add(SecretType, secret.Name, secret); err != nil {

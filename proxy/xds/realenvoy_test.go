@@ -3,12 +3,15 @@ package xds_test
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"sync"
 	"syscall"
@@ -17,6 +20,7 @@ import (
 
 	"google.golang.org/grpc"
 
+	"github.com/parleymesh/parley/api"
 	"github.com/parleymesh/parley/proxy/envoy"
 	"github.com/parleymesh/parley/proxy/snapshot"
 	"github.com/parleymesh/parley/proxy/xds"
@@ -92,7 +96,7 @@ func (e *envoys) Start(t testing.TB, source snapshot.Source, proxyID string) {
 		t.Fatal(err)
 	}
 	cmd, err := envoy.Command(context.Background(), envoy.RunOptions{
-		Binary: e.binary, Bootstrap: text, Args: []string{"--concurrency", "1", "--log-level", "warning"},
+		Binary: e.binary, Bootstrap: text, Args: []string{"--concurrency", "1", "--log-level", "warning", "--file-flush-interval-msec", "50"},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -228,5 +232,45 @@ func TestEnvoysRejectionIsToldWithItsReason(t *testing.T) {
 			}
 		}
 		return fmt.Errorf("there is none in %+v", e.ads[w.Source].xds.Status())
+	})
+}
+
+func TestEnvoyLogsWhoCalledAndByWhichRule(t *testing.T) {
+	e := newEnvoys(t)
+	w := meshcases.NewWorld(t, e)
+	path := filepath.Join(t.TempDir(), "access.log")
+	w.Change(meshcases.DBProxy, func(s *snapshot.Snapshot) {
+		proxy := *s.Proxy.Proxy
+		proxy.AccessLogs = api.AccessLogs{Enabled: true, Type: "file", Path: path}
+		s.Proxy.Proxy = &proxy
+	})
+	w.Running()
+	denied := w.Authority.Leaf(t, "stranger")
+	if got, _, err := w.Direct(&denied, nil, 5*time.Second); len(got) > 0 || err == nil {
+		t.Fatalf("got %q, %v", got, err)
+	}
+	w.Eventually("the lines of both callers", func() error {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		found := map[string]bool{}
+		for line := range strings.Lines(string(text)) {
+			var entry map[string]any
+			if err := json.Unmarshal([]byte(line), &entry); err != nil {
+				return fmt.Errorf("%s: %w", line, err)
+			}
+			caller, _ := entry["caller"].(string)
+			switch {
+			case strings.HasSuffix(caller, "/svc/web"):
+				found["allowed"] = entry["rule"] == "allow-web"
+			case entry["tls_failure"] != nil && entry["tls_failure"] != "-":
+				found["denied"] = strings.HasSuffix(caller, "/svc/stranger")
+			}
+		}
+		if !found["allowed"] || !found["denied"] {
+			return fmt.Errorf("%v in %s", found, text)
+		}
+		return nil
 	})
 }

@@ -19,7 +19,7 @@ const (
 )
 
 // Patience bounds every wait. It is far above what anything takes.
-const Patience = 10 * time.Second
+const Patience = 30 * time.Second
 
 // World is two services, web, which calls, and db, which is called, and their sidecars. Web may call db.
 type World struct {
