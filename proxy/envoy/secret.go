@@ -39,7 +39,7 @@ func (r *Resources) secrets(s *snapshot.Snapshot, generation string) error {
 		Type: &tlsv3.Secret_ValidationContext{ValidationContext: validation},
 	}
 	filter := &corev3.TypedExtensionConfig{
-		Name:        policyName(policyFilter, generation),
+		Name: policyName(policyFilter, generation),
 		TypedConfig: mustAny(&rbacfilterv3.RBAC{
 			StatPrefix: publicListener + ".", Rules: policy.rbac,
 			// Only what shadow rules decide is told to access logs.
