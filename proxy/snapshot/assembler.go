@@ -148,7 +148,7 @@ func (a *Assembler) release(p *assembly) {
 	if p.readers--; p.readers > 0 || a.closed {
 		return
 	}
-	if p.snapshot == nil || a.lingering >= maxLingering {
+	if p.snapshot == nil || p.err != nil || a.lingering >= maxLingering {
 		a.end(p)
 		return
 	}

@@ -121,7 +121,8 @@ func same(a, b any) bool {
 	return reflect.DeepEqual(a, b)
 }
 
-// watch follows a query. Read turns an answer into a value; an answer that it cannot is a failure.
+// watch follows a query. Read turns an answer into a value; one that says nothing yet is passed over, since the next comes by
+// itself.
 func watch(ctx context.Context, a *Assembler, o verb.Options, q verb.Query, set func(any), read func(verb.Answer) (any, error)) error {
 	r, err := a.o.Client.Watch(ctx, o, q)
 	if err != nil {
@@ -135,7 +136,8 @@ func watch(ctx context.Context, a *Assembler, o verb.Options, q verb.Query, set 
 		}
 		value, err := read(answer)
 		if err != nil {
-			return err
+			a.log.Warn("what a proxy needs is not there yet", "err", err)
+			continue
 		}
 		set(value)
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/parleymesh/parley/api"
+	"github.com/parleymesh/parley/server/ca"
 	"github.com/parleymesh/parley/server/state"
 	"github.com/parleymesh/parley/server/verb"
 )
@@ -16,7 +17,14 @@ func (q absent) Validate() error                   { return fmt.Errorf("the quer
 func (absent) Needs() []api.Permission             { return nil }
 func (absent) Read(*state.Tx) ([]*verb.Row, error) { return nil, nil }
 func (absent) NewValue() any                       { return nil }
-func rootsQuery() verb.Query                       { return absent("ca.roots") }
-func chainQuery(string) verb.Query                 { return absent("configentry.chain") }
-func policyQuery(string) verb.Query                { return absent("intention.policy") }
-func readPolicy(answer verb.Answer) (any, error)   { return Policy{}, nil }
+
+func rootsQuery() verb.Query                { return ca.Roots{} }
+func chainQuery(service string) verb.Query  { return absent("configentry.chain " + service) }
+func policyQuery(service string) verb.Query { return absent("intention.policy " + service) }
+
+func readPolicy(answer verb.Answer) (any, error) {
+	if len(answer.Rows) == 0 {
+		return nil, fmt.Errorf("no rows")
+	}
+	return *answer.Rows[0].Value.(*Policy), nil
+}
