@@ -41,7 +41,7 @@ func (c *Core) apply(ctx context.Context, e verb.Envelope, cmd verb.Command) (ve
 	if err := c.route(e.Datacenter); err != nil {
 		return verb.Result{}, err
 	}
-	return hold(ctx, c, e.Forwarded, func(ctx context.Context) (verb.Result, error) {
+	return hold(ctx, c, e.Forwarded, false, func(ctx context.Context) (verb.Result, error) {
 		if c.Ready() {
 			return c.applyHere(e, cmd)
 		}

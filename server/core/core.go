@@ -211,19 +211,23 @@ func (c *Core) Close() error {
 	return err
 }
 
-// hold repeats try while the reason for its failure is that nobody leads, each time who leads changes, and now and then.
-func hold[T any](ctx context.Context, c *Core, forwarded bool, try func(context.Context) (T, error)) (T, error) {
+// hold repeats try while the reason for its failure is that nobody leads, each time who leads changes, and now and then. A
+// try that waits for a change may have done so for long when its leader goes: the time that is held begins then.
+func hold[T any](ctx context.Context, c *Core, forwarded, waits bool, try func(context.Context) (T, error)) (T, error) {
 	deadline := time.NewTimer(c.opts.Hold)
 	defer deadline.Stop()
 	pause := 20 * time.Millisecond
 	for {
-		changed := c.leadership()
+		changed, began := c.leadership(), time.Now()
 		v, err := try(ctx)
 		if err == nil || forwarded || !verb.Retriable(err) {
 			return v, err
 		}
+		if waits && time.Since(began) > time.Second {
+			deadline.Reset(c.opts.Hold)
+		}
 		again := time.NewTimer(pause)
-		pause = min(2*pause, time.Second)
+		pause = min(2*pause, 250*time.Millisecond)
 		select {
 		case <-changed:
 		case <-again.C:

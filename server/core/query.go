@@ -84,7 +84,7 @@ func (c *Core) query(ctx context.Context, e verb.Envelope, o verb.Options, q ver
 		return verb.Answer{}, err
 	}
 	until := time.Now().Add(c.wait(o))
-	return hold(ctx, c, e.Forwarded, func(ctx context.Context) (verb.Answer, error) {
+	return hold(ctx, c, e.Forwarded, o.MinIndex > 0, func(ctx context.Context) (verb.Answer, error) {
 		term, here, err := c.place(ctx, o)
 		if err != nil {
 			return verb.Answer{}, err
@@ -268,7 +268,7 @@ func (c *Core) watch(ctx context.Context, e verb.Envelope, o verb.Options, q ver
 	if err := c.route(e.Datacenter); err != nil {
 		return nil, err
 	}
-	return hold(ctx, c, e.Forwarded, func(ctx context.Context) (verb.Reader, error) {
+	return hold(ctx, c, e.Forwarded, false, func(ctx context.Context) (verb.Reader, error) {
 		term, here, err := c.place(ctx, o)
 		if err != nil {
 			return nil, err

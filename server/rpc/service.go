@@ -56,11 +56,22 @@ func serveApply(srv any, ctx context.Context, decode func(any) error, _ grpc.Una
 	if err := decode(&in); err != nil {
 		return nil, err
 	}
+	ctx, cancel := early(ctx)
+	defer cancel()
 	r, err := srv.(verb.Handler).ApplyEnvelope(ctx, in.Envelope)
 	if err != nil {
 		return &applied{Fault: faultOf(err)}, nil
 	}
 	return &applied{Result: r}, nil
+}
+
+// early ends a little before the caller's patience does, so that the caller hears why it was not answered.
+func early(ctx context.Context) (context.Context, context.CancelFunc) {
+	end, ok := ctx.Deadline()
+	if !ok {
+		return ctx, func() {}
+	}
+	return context.WithDeadline(ctx, end.Add(-min(time.Until(end)/8, time.Second)))
 }
 
 // serveStream reads the one request of a stream and tells the error of the handler by a last frame. Errors of gRPC's own
@@ -97,6 +108,8 @@ func (e *sendError) Error() string { return e.err.Error() }
 func (e *sendError) Unwrap() error { return e.err }
 
 func serveQuery(ctx context.Context, h verb.Handler, in request, send func(*frame) error) error {
+	ctx, cancel := early(ctx)
+	defer cancel()
 	a, err := h.QueryEnvelope(ctx, in.Envelope, in.Options)
 	if err != nil {
 		return err

@@ -3,6 +3,7 @@ package rpc
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"time"
 
@@ -59,31 +60,50 @@ type fault struct {
 	Kind    string `json:",omitempty"` // one of kinds
 }
 
-// kinds are the errors that a caller acts on, by the names under which they travel.
-func kinds() map[string]error {
-	return map[string]error{
-		"no-leader": verb.ErrNoLeader, "not-leader": verb.ErrNotLeader,
-		"unknown-outcome": verb.ErrUnknownOutcome, "no-path": verb.ErrNoPath,
+// errStopping: the server ends what it has begun. Another may carry it out.
+var errStopping = errors.New("the server is stopping")
+
+// kind is an error that a caller acts on, by the name under which it travels.
+type kind struct {
+	name string
+	err  error
+}
+
+// kinds lists them, the one that tells most first.
+func kinds() []kind {
+	return []kind{
+		{"unknown-outcome", verb.ErrUnknownOutcome}, {"not-leader", verb.ErrNotLeader}, {"no-leader", verb.ErrNoLeader},
+		{"no-path", verb.ErrNoPath}, {"stopping", errStopping},
 	}
 }
 
 func faultOf(err error) *fault {
 	f := &fault{Status: api.StatusOf(err), Message: err.Error()}
-	if errors.Is(err, context.DeadlineExceeded) && f.Status == http.StatusInternalServerError {
-		f.Message = "the server ran out of time: " + f.Message
-	}
-	for name, kind := range kinds() {
-		if errors.Is(err, kind) {
-			f.Kind = name
+	for _, k := range kinds() {
+		if errors.Is(err, k.err) {
+			f.Kind = k.name
+			break
 		}
+	}
+	switch {
+	case f.Kind == "no-leader":
+		f.Message = verb.ErrNoLeader.Message // that the caller's time ran out meanwhile is no news to it
+	case f.Kind != "" || f.Status != http.StatusInternalServerError:
+	case errors.Is(err, context.DeadlineExceeded):
+		f.Message = "the server ran out of time: " + f.Message
+	case errors.Is(err, context.Canceled):
+		// It was not the caller who cancelled, or nobody would read this.
+		f.Kind, f.Message = "stopping", fmt.Sprintf("%v: %v", errStopping, err)
 	}
 	return f
 }
 
 // err returns the error that the fault tells of.
 func (f *fault) err() error {
-	if kind := kinds()[f.Kind]; kind != nil {
-		return &remoteError{text: f.Message, kind: kind}
+	for _, k := range kinds() {
+		if f.Kind == k.name {
+			return &remoteError{text: f.Message, kind: k.err}
+		}
 	}
 	return &api.Error{Status: f.Status, Message: f.Message}
 }
@@ -115,7 +135,7 @@ func pieces(f watch.Frame[*verb.Row], a verb.Answer, send func(*frame) error) er
 	for _, r := range f.Upserts {
 		data, err := r.JSON()
 		if err != nil {
-			return send(&frame{Fault: faultOf(err)})
+			return err
 		}
 		if size > 0 && size+len(data) > chunk {
 			out.More = true

@@ -13,7 +13,8 @@ const linger = 5 * time.Second
 // maxIdle bounds the views kept without readers.
 const maxIdle = 1024
 
-// Feed keeps a view up to date until ctx ends. It runs in a goroutine of its own, one for each view.
+// Feed keeps a view up to date until ctx ends. It runs in a goroutine of its own, one for each view. When it returns earlier,
+// its readers keep what they have, and who opens the view after them has a new one.
 type Feed[R Row] func(ctx context.Context, view *View[R])
 
 // Views shares one view among all readers of the same key.
@@ -75,8 +76,20 @@ func (vs *Views[K, R]) start(key K, feed Feed[R]) *shared[K, R] {
 		return s
 	}
 	vs.views[key] = s
-	vs.wg.Go(func() { feed(ctx, s.view) })
+	vs.wg.Go(func() {
+		feed(ctx, s.view)
+		vs.forget(s)
+	})
 	return s
+}
+
+// forget has the next reader start a new view: nobody keeps this one up to date any more.
+func (vs *Views[K, R]) forget(s *shared[K, R]) {
+	vs.mu.Lock()
+	defer vs.mu.Unlock()
+	if vs.views[s.key] == s {
+		delete(vs.views, s.key)
+	}
 }
 
 func (vs *Views[K, R]) release(s *shared[K, R]) {
