@@ -19,6 +19,7 @@ import (
 
 	agenthttp "github.com/parleymesh/parley/agent/http"
 	"github.com/parleymesh/parley/api"
+	"github.com/parleymesh/parley/server/ca"
 	"github.com/parleymesh/parley/server/catalog"
 	"github.com/parleymesh/parley/server/core"
 	"github.com/parleymesh/parley/server/kv"
@@ -44,11 +45,12 @@ type agent struct {
 // nouns is what the server of the tests knows.
 func nouns() core.Types {
 	return core.NewTypes(
-		[]verb.Command{catalog.Register{}, catalog.Deregister{}, kv.Put{}, kv.Delete{}},
+		[]verb.Command{catalog.Register{}, catalog.Deregister{}, kv.Put{}, kv.Delete{}, ca.Install{}, ca.SetConfiguration{}},
 		[]verb.Query{
 			catalog.Nodes{}, catalog.NodeByID{}, catalog.Node{}, catalog.Services{}, catalog.Instances{}, catalog.Health{}, catalog.Checks{},
 			operator.Leader{}, operator.Peers{}, operator.RaftConfiguration{},
 			kv.Get{}, kv.List{}, kv.Keys{},
+			ca.Roots{}, ca.Configuration{}, ca.Sign{},
 		},
 	)
 }

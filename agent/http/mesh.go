@@ -45,24 +45,27 @@ func agentLeaf(r *request) (any, error) {
 		return nil, err
 	}
 	defer stop()
-	for again := true; ; {
-		leaf, replaced, err := r.s.opts.Leaves.Leaf(ctx, r.name, o.Token)
-		if err != nil && r.s.closing.Err() != nil {
-			return nil, errClosing
-		}
-		if err != nil {
-			return nil, err
-		}
-		if leaf.ModifyIndex != o.MinIndex || o.MinIndex == 0 || !again {
-			h := r.w.Header()
-			h.Set("X-Cache", "MISS")
-			h.Set("X-Consul-Index", strconv.FormatUint(max(leaf.ModifyIndex, 1), 10))
-			return leaf, nil
-		}
-		if again, err = r.s.until(ctx, replaced); err != nil {
-			return nil, err
+	leaf, replaced, err := r.s.leaf(ctx, r.name, o.Token)
+	if err == nil && o.MinIndex > 0 && leaf.ModifyIndex == o.MinIndex {
+		if _, err = r.s.until(ctx, replaced); err == nil {
+			leaf, _, err = r.s.leaf(r.Context(), r.name, o.Token)
 		}
 	}
+	if err != nil {
+		return nil, err
+	}
+	h := r.w.Header()
+	h.Set("X-Cache", "MISS")
+	h.Set("X-Consul-Index", strconv.FormatUint(max(leaf.ModifyIndex, 1), 10))
+	return leaf, nil
+}
+
+func (s *Server) leaf(ctx context.Context, service, token string) (api.Leaf, <-chan struct{}, error) {
+	leaf, replaced, err := s.opts.Leaves.Leaf(ctx, service, token)
+	if err != nil && s.closing.Err() != nil {
+		err = errClosing
+	}
+	return leaf, replaced, err
 }
 
 // agentProxy hands out all that a sidecar needs to know, to one that is not Envoy. With ?hash it waits until that is

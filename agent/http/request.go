@@ -265,12 +265,17 @@ func (r *request) body(limit int64) ([]byte, error) {
 // decode reads the body as JSON into v. A field that v does not have is an error, as is one of a wrong type; the error
 // names it.
 func (r *request) decode(v any) error {
+	return r.decodeAs(http.StatusBadRequest, "Request decode failed", v)
+}
+
+// decodeAs is decode for endpoints that refuse in other words.
+func (r *request) decodeAs(status int, refusal string, v any) error {
 	data, err := r.body(r.s.opts.MaxBody)
 	if err != nil {
 		return err
 	}
 	if err := decodeJSON(data, v); err != nil {
-		return api.Errorf(http.StatusBadRequest, "Request decode failed: %v", err)
+		return api.Errorf(status, "%s: %v", refusal, err)
 	}
 	return nil
 }

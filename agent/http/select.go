@@ -73,10 +73,15 @@ func withFilter[T any](r *request, keep []func(T) bool) ([]func(T) bool, error) 
 	}
 	f, err := filter.Compile(expression, reflect.TypeFor[T]())
 	if err != nil {
-		r.showMeta(verb.Answer{})
-		return nil, api.Errorf(http.StatusInternalServerError, "Failed to create boolean expression evaluator: %v", err)
+		return nil, r.badFilter(err)
 	}
 	return append(keep, func(v T) bool { return f.Match(v) }), nil
+}
+
+// badFilter refuses a query's filter. Like every answer to a query, it tells of which moment it is: of none.
+func (r *request) badFilter(err error) error {
+	r.showMeta(verb.Answer{})
+	return api.Errorf(http.StatusInternalServerError, "Failed to create boolean expression evaluator: %v", err)
 }
 
 // nodeMeta returns what ?node-meta=key:value, which may be given several times, wants of a node's metadata; nil: all.
