@@ -47,9 +47,9 @@ type Resources struct {
 	ByType map[string]map[string]*Resource
 	// Problems are parts of the snapshot that could not be translated. What they guard is closed.
 	Problems []string
-	// Needs names what an Envoy must have been given before a listener works there: an upstream's listener that comes before
+	// Needs names what an Envoy must have been given before a resource works there: an upstream's listener that comes before
 	// its cluster is ready refuses calls, so it is better late.
-	Needs map[string][]Ref
+	Needs map[Ref][]Ref
 }
 
 // Ref names a resource.
@@ -136,7 +136,7 @@ func mustAny(message proto.Message) *anypb.Any {
 // Build translates a snapshot. The generation names what the open connections of the public listener were judged by: while it
 // stays, no connection is drained. See Generation.
 func (b *Builder) Build(s *snapshot.Snapshot, generation string) *Resources {
-	r := &Resources{ByType: map[string]map[string]*Resource{}, Needs: map[string][]Ref{}}
+	r := &Resources{ByType: map[string]map[string]*Resource{}, Needs: map[Ref][]Ref{}}
 	steps := []func() error{
 		func() error { return r.secrets(s, generation) },
 		func() error { return r.public(s, generation) },

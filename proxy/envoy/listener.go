@@ -82,7 +82,7 @@ func (r *Resources) outbound(s *snapshot.Snapshot, u *snapshot.Upstream, cluster
 		r.Problems = append(r.Problems, err.Error())
 	}
 	name := fmt.Sprintf("%s:%s", u.ID, u.Local)
-	r.Needs[name] = []Ref{
+	r.Needs[Ref{ListenerType, name}] = []Ref{
 		{ClusterType, cluster}, {EndpointType, cluster}, {SecretType, leafSecret}, {SecretType, rootsSecret},
 	}
 	_, err = r.add(ListenerType, name, &listenerv3.Listener{

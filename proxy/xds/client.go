@@ -213,7 +213,7 @@ func (c *client) changed(typeURL string, s *subscription, r *envoy.Resources) []
 	var out []*envoy.Resource
 	add := func(found *envoy.Resource) {
 		_, asked := s.asked[found.Name]
-		if held, ok := s.held[found.Name]; (asked || !ok || held != found.Version) && c.ready(r.Needs[found.Name]) {
+		if held, ok := s.held[found.Name]; (asked || !ok || held != found.Version) && c.ready(r.Needs[envoy.Ref{Type: typeURL, Name: found.Name}]) {
 			out = append(out, found)
 		}
 	}

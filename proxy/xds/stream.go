@@ -156,7 +156,7 @@ func (s *stream) request(r *discoveryv3.DeltaDiscoveryRequest) error {
 		}
 	}
 	if !listening {
-		s.recover()
+		s.recollect()
 	}
 	return nil
 }
@@ -172,9 +172,9 @@ func (s *stream) refuse() {
 	s.build()
 }
 
-// recover learns from an Envoy that has been connected before which generation its public listener is of: after a restart of
+// recollect learns from an Envoy that has been connected before which generation its public listener is of: after a restart of
 // the agent nothing else knows. It does nothing until Envoy has told what listeners it holds.
-func (s *stream) recover() {
+func (s *stream) recollect() {
 	for name, version := range s.client.holds(envoy.ListenerType) {
 		if g, ok := envoy.ReadGeneration(name, version); ok {
 			s.generation = g
