@@ -50,6 +50,8 @@ const (
 	// linger is how long a proxy's snapshot is kept current after its last subscriber has gone: an Envoy that reconnects, or
 	// an embedded proxy that polls, finds it complete.
 	linger = 30 * time.Second
+	// judgeWait bounds how long a subscriber waits to be refused at once. If nobody answers by then, it is refused later.
+	judgeWait = 500 * time.Millisecond
 	// maxLingering bounds how many are. Those above it are dropped at once.
 	maxLingering = 256
 )
@@ -137,6 +139,8 @@ func (a *Assembler) mayRun(ctx context.Context, proxyID, token string) error {
 	if service == nil || service.Proxy == nil {
 		return nil
 	}
+	ctx, cancel := context.WithTimeout(ctx, judgeWait)
+	defer cancel()
 	_, err := a.judge(ctx, service.Proxy.DestinationServiceName, token)
 	return err
 }

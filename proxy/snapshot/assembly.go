@@ -92,12 +92,12 @@ func (p *assembly) step() {
 	}
 	if next.complete {
 		p.plan = next
-		for key := range p.uses {
-			if !next.uses[key] {
-				p.a.drop(key, p)
-			}
+	}
+	for key := range p.uses {
+		if !next.uses[key] && (p.plan == nil || !p.plan.uses[key]) {
+			p.a.drop(key, p)
+			delete(p.uses, key)
 		}
-		p.uses = next.uses
 	}
 	// What is not complete waits; who may call, and where instances are, does not wait for it.
 	if p.plan != nil {
