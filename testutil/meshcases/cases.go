@@ -30,6 +30,7 @@ var Cases = []Case{
 	{"an upstream that is added works from its first connection", upstreamAdded},
 	{"an upstream that moves to another target loses no call", upstreamMoves},
 	{"an upstream that is removed leaves the others alone", upstreamRemoved},
+	{"a sidecar that moves is found at its new address", sidecarMoves},
 }
 
 // slack is what a change may take on its way, on a busy machine.
@@ -428,4 +429,24 @@ func upstreamRemoved(w *World) {
 	})
 	w.More(load)
 	load.NoneFailed(w.T)
+}
+
+func sidecarMoves(w *World) {
+	w.Running()
+	old, public := w.Public, address(FreePorts(w.T, 1)[0])
+	w.Change(DBProxy, func(s *snapshot.Snapshot) { s.Public = public })
+	w.Public = public.String()
+	w.Listens(w.Public)
+	i := w.DBInstance()
+	i.Address = public
+	w.Instances(i)
+	w.Within(slack, "a call to pass", w.Call)
+	w.Within(slack+w.Dataplane.Drain(), "the old address to be free", func() error {
+		c, err := net.DialTimeout("tcp", old, time.Second)
+		if err == nil {
+			_ = c.Close()
+			return errors.New("something listens there")
+		}
+		return nil
+	})
 }
