@@ -357,7 +357,7 @@ func (c *Client) follow(ctx context.Context, e verb.Envelope, mode verb.Mode, f 
 		addr, fresh := c.choose.choose(*c.addrs.Load())
 		began, err := false, c.nobody()
 		if addr != "" {
-			began, err = c.followAt(ctx, addr, e, mode, f, !behindSince.IsZero() && time.Since(behindSince) > catchUp)
+			began, err = c.followAt(ctx, addr, e, mode, f, mode == verb.Stale && !behindSince.IsZero() && time.Since(behindSince) > catchUp)
 		}
 		if ctx.Err() != nil {
 			return
@@ -400,7 +400,7 @@ func (c *Client) followAt(ctx context.Context, addr string, e verb.Envelope, mod
 	var broken *transportError
 	switch {
 	case ctx.Err() != nil:
-	case began && !errors.As(err, &broken) && !errors.Is(err, errStopping) || !again(err) && !isBehind(err):
+	case began && !errors.As(err, &broken) && !errors.Is(err, errGaveUp) || !again(err) && !isBehind(err):
 		c.answers(addr) // it is there, and only its leader has gone
 	default:
 		c.choose.fail(addr)

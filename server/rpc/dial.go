@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"net"
 	"time"
-
-	"github.com/hashicorp/raft"
 )
 
 // dialTimeout bounds a connection's making, TLS included.
@@ -51,42 +49,4 @@ func (d Dialer) dial(ctx context.Context, addr string) (net.Conn, error) {
 		return nil, fmt.Errorf("TLS handshake with %s: %w", addr, err)
 	}
 	return inner, nil
-}
-
-// Stream is raft's part of a Listener.
-type Stream struct {
-	*lane
-	dialer    Dialer
-	advertise net.Addr
-}
-
-var _ raft.StreamLayer = (*Stream)(nil)
-
-// Raft is where raft's connections arrive and how it makes them. advertise is the address by which other servers know
-// this one; nil is that of the listener.
-func (l *Listener) Raft(d Dialer, advertise net.Addr) *Stream {
-	if advertise == nil {
-		advertise = l.raft.addr
-	}
-	return &Stream{lane: l.raft, dialer: d, advertise: advertise}
-}
-
-// Addr implements raft.StreamLayer.
-func (s *Stream) Addr() net.Addr { return s.advertise }
-
-// Dial implements raft.StreamLayer.
-func (s *Stream) Dial(addr raft.ServerAddress, timeout time.Duration) (net.Conn, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), timeout)
-	defer cancel()
-	conn, err := s.dialer.dial(ctx, string(addr))
-	if err != nil {
-		return nil, err
-	}
-	_ = conn.SetWriteDeadline(time.Now().Add(timeout))
-	if _, err := conn.Write([]byte{tagRaft}); err != nil {
-		_ = conn.Close()
-		return nil, err
-	}
-	_ = conn.SetWriteDeadline(time.Time{})
-	return conn, nil
 }

@@ -66,18 +66,18 @@ func (l *link) follow(ctx context.Context, e verb.Envelope, mode verb.Mode, f *f
 // again tells whether the same may be asked of another server after err, or of the same a little later.
 func again(err error) bool {
 	var broken *transportError
-	return errors.As(err, &broken) || errors.Is(err, errStopping) || verb.Retriable(err)
+	return errors.As(err, &broken) || errors.Is(err, errGaveUp) || verb.Retriable(err)
 }
 
 // unanswered turns the failure of a transport into what it means to who asked: nothing was done, or it is not known
 // whether a command was.
 func unanswered(err error, command bool) error {
 	var broken *transportError
-	switch {
-	case errors.As(err, &broken) && broken.sent && command:
-		return &remoteError{text: "it is not known whether the write was carried out: " + err.Error(), kind: verb.ErrUnknownOutcome}
-	case errors.As(err, &broken), errors.Is(err, errStopping):
-		return &remoteError{text: "no server answers: " + err.Error(), kind: verb.ErrNoLeader}
+	if !errors.As(err, &broken) && !errors.Is(err, errGaveUp) {
+		return err
 	}
-	return err
+	if command && (broken == nil || broken.sent) {
+		return &remoteError{text: "it is not known whether the write was carried out: " + err.Error(), kind: verb.ErrUnknownOutcome}
+	}
+	return &remoteError{text: "no server answers: " + err.Error(), kind: verb.ErrNoLeader}
 }

@@ -3,7 +3,6 @@ package rpc
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net/http"
 	"time"
 
@@ -60,8 +59,8 @@ type fault struct {
 	Kind    string `json:",omitempty"` // one of kinds
 }
 
-// errStopping: the server ends what it has begun. Another may carry it out.
-var errStopping = errors.New("the server is stopping")
+// errGaveUp: the server is stopping, or ran out of time. Another may carry out what it did not, under the same id.
+var errGaveUp = errors.New("the server gave up")
 
 // kind is an error that a caller acts on, by the name under which it travels.
 type kind struct {
@@ -73,7 +72,7 @@ type kind struct {
 func kinds() []kind {
 	return []kind{
 		{"unknown-outcome", verb.ErrUnknownOutcome}, {"not-leader", verb.ErrNotLeader}, {"no-leader", verb.ErrNoLeader},
-		{"no-path", verb.ErrNoPath}, {"stopping", errStopping},
+		{"no-path", verb.ErrNoPath}, {"gave-up", errGaveUp},
 	}
 }
 
@@ -90,10 +89,10 @@ func faultOf(err error) *fault {
 		f.Message = verb.ErrNoLeader.Message // that the caller's time ran out meanwhile is no news to it
 	case f.Kind != "" || f.Status != http.StatusInternalServerError:
 	case errors.Is(err, context.DeadlineExceeded):
-		f.Message = "the server ran out of time: " + f.Message
+		f.Kind, f.Message = "gave-up", "the server ran out of time: "+f.Message
 	case errors.Is(err, context.Canceled):
 		// It was not the caller who cancelled, or nobody would read this.
-		f.Kind, f.Message = "stopping", fmt.Sprintf("%v: %v", errStopping, err)
+		f.Kind, f.Message = "gave-up", "the server is stopping: "+f.Message
 	}
 	return f
 }
