@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"strings"
@@ -22,6 +23,7 @@ const (
 // Client talks to an agent's HTTP API. It is safe for concurrent use. Its methods are grouped: c.KV().Get(...).
 type Client struct {
 	base      url.URL // scheme and host of the agent
+	socket    bool    // a Unix socket on this host
 	shown     string  // the address as errors show it
 	http      *http.Client
 	token     string
@@ -33,6 +35,24 @@ type Client struct {
 
 // Close closes idle connections. Requests under way end by their contexts.
 func (c *Client) Close() { c.http.CloseIdleConnections() }
+
+// URL returns the agent's address as the base of its URLs. Where it is a Unix socket, only HTTP finds the way there.
+func (c *Client) URL() string { return c.base.String() }
+
+// HTTP returns what the client sends its requests by, for calls of the API that it has no method for. They need the token.
+func (c *Client) HTTP() *http.Client { return c.http }
+
+// Token returns the token that requests carry unless their options name another.
+func (c *Client) Token() string { return c.token }
+
+// Host returns the host that the agent is on, as a name or an address.
+func (c *Client) Host() string {
+	host := c.base.Hostname()
+	if ip := net.ParseIP(host); c.socket || ip != nil && ip.IsUnspecified() {
+		return "127.0.0.1"
+	}
+	return host
+}
 
 // A request is one call of the API.
 type request struct {
@@ -115,7 +135,8 @@ func (c *Client) unreachable(ctx context.Context, r request, err error) error {
 	if errors.As(err, &wrapped) {
 		err = wrapped.Err // without the URL, whose query may hold what is not for logs
 	}
-	return fmt.Errorf("cannot reach the agent at %s (%w); is it running there? PARLEY_HTTP_ADDR names another address", c.shown, err)
+	return fmt.Errorf("cannot reach the agent at %s (%w); is it running there? "+
+		"PARLEY_HTTP_ADDR or, on the command line, -http-addr names another address", c.shown, err)
 }
 
 func answeredError(resp *http.Response) error {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"net/url"
+	"strconv"
 )
 
 // Agent groups the calls that concern the agent itself and what is registered with it.
@@ -69,6 +70,22 @@ func (a Agent) RegisterService(ctx context.Context, d *ServiceDefinition, replac
 // DeregisterService removes a service, with its checks and sidecar, from the agent.
 func (a Agent) DeregisterService(ctx context.Context, id string, w *WriteOptions) error {
 	return a.put(ctx, "service/deregister/"+url.PathEscape(id), w, nil, nil)
+}
+
+// NodeMaintenance takes the agent's host out of service, or back, with the reason for those who see it.
+func (a Agent) NodeMaintenance(ctx context.Context, enable bool, reason string, w *WriteOptions) error {
+	return a.put(ctx, "maintenance", w, maintenance(enable, reason), nil)
+}
+
+// ServiceMaintenance takes one service of the agent's host out of service, or back.
+func (a Agent) ServiceMaintenance(ctx context.Context, id string, enable bool, reason string, w *WriteOptions) error {
+	return a.put(ctx, "service/maintenance/"+url.PathEscape(id), w, maintenance(enable, reason), nil)
+}
+
+func maintenance(enable bool, reason string) url.Values {
+	params := url.Values{"enable": {strconv.FormatBool(enable)}}
+	setIf(params, "reason", reason)
+	return params
 }
 
 // Checks returns the checks registered with the agent by id.

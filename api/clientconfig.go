@@ -108,6 +108,7 @@ func New(config Config) (*Client, error) {
 	}
 	return &Client{
 		base:      base,
+		socket:    network == "unix",
 		shown:     firstOf(config.Address, DefaultAddress),
 		http:      &http.Client{Transport: transport, CheckRedirect: sameHost},
 		token:     token,

@@ -60,6 +60,17 @@ func LoadDefinitions(paths ...string) ([]api.ServiceDefinition, []api.CheckDefin
 	return r.cfg.Services, r.cfg.Checks, nil
 }
 
+// ReadDefinitions is LoadDefinitions for text that is in no file, such as standard input; the name is for messages. Text that
+// begins with a brace is JSON.
+func ReadDefinitions(name string, text []byte) ([]api.ServiceDefinition, []api.CheckDefinition, error) {
+	r := newReader(Default())
+	r.addText(name, string(text), formatOfText(string(text)))
+	if err := errors.Join(r.errs...); err != nil {
+		return nil, nil, err
+	}
+	return r.cfg.Services, r.cfg.Checks, nil
+}
+
 // DecodeEntry decodes a config entry as the struct of its kind.
 func DecodeEntry(v *hcl.Value) (api.ConfigEntry, error) {
 	kind := ""

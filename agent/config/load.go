@@ -177,13 +177,17 @@ func (r *reader) readEnvironment(h Host) {
 		if !ok || strings.TrimSpace(text) == "" {
 			continue
 		}
-		format := hcl.HCL
-		if strings.HasPrefix(strings.TrimSpace(text), "{") {
-			format = hcl.JSON
-		}
-		r.addText("$"+name, text, format)
+		r.addText("$"+name, text, formatOfText(text))
 		return
 	}
+}
+
+// formatOfText tells the notation of text that has no file's name: no HCL file begins with a brace.
+func formatOfText(text string) hcl.Format {
+	if strings.HasPrefix(strings.TrimSpace(text), "{") {
+		return hcl.JSON
+	}
+	return hcl.HCL
 }
 
 func (r *reader) readFlags(settings Settings) {
