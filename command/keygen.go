@@ -1,0 +1,27 @@
+package command
+
+import (
+	"crypto/rand"
+	"encoding/base64"
+	"fmt"
+
+	"github.com/urfave/cli/v2"
+)
+
+// gossipKey is the length of a key for AES-256, in bytes.
+const gossipKey = 32
+
+func keygenCommand() *cli.Command {
+	return &cli.Command{
+		Name: "keygen", Usage: "make a key for the encryption of gossip", Category: aboutThis,
+		Action: func(c *cli.Context) error {
+			if err := takes(c, 0, 0); err != nil {
+				return err
+			}
+			key := make([]byte, gossipKey)
+			rand.Read(key) // it never fails
+			fmt.Fprintln(c.App.Writer, base64.StdEncoding.EncodeToString(key))
+			return nil
+		},
+	}
+}
