@@ -11,15 +11,23 @@ import (
 
 // answer is all that can be said to a question. How much of it is said depends on who asks; which part of it, on chance.
 type answer struct {
+	outline
+	choices   []choice
+	authority []dns.RR
+	extra     []dns.RR // left out when there is no room
+}
+
+// outline is an answer without its records.
+type outline struct {
 	rcode         int
 	authoritative bool
-	choices       []choice
 	shuffle       bool // the choices are equals
 	addresses     bool // the choices are addresses, which ARecordLimit bounds
 	limit         int  // this many choices at the most; 0: all
-	authority     []dns.RR
-	extra         []dns.RR // left out when there is no room
 }
+
+// ours is the outline of what we have the say about.
+var ours = outline{authoritative: true}
 
 // choice is a record of the answer section, with what goes along in the additional section.
 type choice struct {
@@ -43,7 +51,7 @@ type asked struct {
 func answerTo(q asked, rows []*verb.Row) answer {
 	switch {
 	case q.kind == foreign:
-		return answer{rcode: dns.RcodeRefused}
+		return answer{outline: outline{rcode: dns.RcodeRefused}}
 	case q.kind == reverseFor:
 		return q.names(rows)
 	case q.qtype == dns.TypeSOA:
@@ -64,12 +72,12 @@ func answerTo(q asked, rows []*verb.Row) answer {
 
 // unknown denies the name.
 func (q *asked) unknown() answer {
-	return answer{rcode: dns.RcodeNameError, authoritative: true, authority: []dns.RR{q.soa()}}
+	return answer{outline: outline{rcode: dns.RcodeNameError, authoritative: true}, authority: []dns.RR{q.soa()}}
 }
 
 // empty says that the name exists, and has no such record.
 func (q *asked) empty() answer {
-	return answer{authoritative: true, authority: []dns.RR{q.soa()}}
+	return answer{outline: ours, authority: []dns.RR{q.soa()}}
 }
 
 func (q *asked) soa() dns.RR {

@@ -5,7 +5,7 @@
 // answered by the same function, answerTo, which is pure: rows in, records out. A name that nobody has asked for yet costs
 // one query, and from then on a watch keeps its rows current; so answers go on while the servers are away.
 //
-// The files, in the order of the way of a question: udp.go and tcp.go read it, question.go and odd.go take it apart, lookup.go
-// finds out what its name means, views.go and view.go know the rows, answer.go, service.go, node.go and reverse.go choose
-// records, pack.go and write.go make bytes of them.
+// The files, in the order of the way of a question: udp.go and tcp.go read it, question.go and odd.go take it apart, hot.go
+// holds the answers that are packed already; else lookup.go finds out what its name means, views.go and view.go know the
+// rows, answer.go, service.go, node.go and reverse.go choose records, pack.go and write.go make bytes of them.
 package dns

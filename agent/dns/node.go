@@ -21,7 +21,7 @@ func (q *asked) nodeNamed(rows []*verb.Row) answer {
 		return q.unknown()
 	}
 	ttl := q.cfg.NodeTTL
-	a := answer{authoritative: true}
+	a := answer{outline: ours}
 	address := q.qtype == dns.TypeA || q.qtype == dns.TypeAAAA
 	if rr := addressRR(q.qname, n.Address, ttl); rr != nil && (address || q.qtype == dns.TypeANY) && fits(rr, q.qtype) {
 		a.choices = []choice{{rr: rr}}
@@ -50,9 +50,9 @@ func nodeOf(rows []*verb.Row) *api.Node {
 func (q *asked) address() answer {
 	rr := ipRR(q.qname, q.addr, q.cfg.NodeTTL)
 	if fits(rr, q.qtype) {
-		return answer{authoritative: true, choices: []choice{{rr: rr}}}
+		return answer{outline: ours, choices: []choice{{rr: rr}}}
 	}
-	return answer{authoritative: true, extra: []dns.RR{rr}}
+	return answer{outline: ours, extra: []dns.RR{rr}}
 }
 
 // fits tells whether a record answers a question for addresses of that type. A CNAME answers any.

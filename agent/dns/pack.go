@@ -8,7 +8,7 @@ import (
 
 // packed is an answer whose records are bytes already. It is shared and never changed.
 type packed struct {
-	answer    // its choices, authority and extra are those below
+	outline
 	choices   []packedChoice
 	authority []record
 	extra     []int32 // of records
@@ -34,61 +34,62 @@ type record struct {
 
 // pack turns records into bytes. qname and zone are in lower case and on the wire.
 func pack(a answer, qname, zone []byte) *packed {
-	p := &packer{
-		packed: &packed{answer: a, names: [][]byte{nil}, zone: len(zone)},
-		names:  map[string]int32{string(qname): 0}, records: map[string]int32{}, zone: zone,
-	}
+	out := &packed{outline: a.outline, names: [][]byte{nil}, zone: len(zone)}
+	p := &packer{out: out, names: map[string]int32{string(qname): 0}, records: map[string]int32{}, zone: zone}
+	out.choices = make([]packedChoice, 0, len(a.choices))
 	for _, c := range a.choices {
-		if rr, ok := p.record(c.rr); ok {
-			p.choices = append(p.choices, packedChoice{rr, p.additional(c.with), p.additional(c.text)})
+		if wire, owner, ok := bytesOf(c.rr); ok {
+			rr := p.record(c.rr, wire, owner)
+			out.choices = append(out.choices, packedChoice{rr, p.additional(c.with), p.additional(c.text)})
 		}
 	}
 	for _, rr := range a.authority {
-		if r, ok := p.record(rr); ok {
-			p.packed.authority = append(p.packed.authority, r)
+		if wire, owner, ok := bytesOf(rr); ok {
+			out.authority = append(out.authority, p.record(rr, wire, owner))
 		}
 	}
-	p.packed.extra = p.additional(a.extra)
-	p.packed.choices = p.choices
-	p.answer.choices, p.answer.authority, p.answer.extra = nil, nil, nil
-	return p.packed
+	out.extra = p.additional(a.extra)
+	return out
 }
 
+// packer numbers what it packs.
 type packer struct {
-	*packed
-	choices []packedChoice
+	out     *packed
 	names   map[string]int32
 	records map[string]int32
 	zone    []byte
 }
 
 func (p *packer) name(wire []byte) int32 {
-	if n, ok := p.names[string(wire)]; ok {
-		return n
+	n, ok := p.names[string(wire)]
+	if !ok {
+		n = int32(len(p.out.names))
+		p.out.names = append(p.out.names, wire)
+		p.names[string(wire)] = n
 	}
-	n := int32(len(p.packed.names))
-	p.packed.names = append(p.packed.names, wire)
-	p.names[string(wire)] = n
 	return n
 }
 
-// record packs one record. A name that cannot be one makes a record that cannot be told.
-func (p *packer) record(rr dns.RR) (record, bool) {
+// bytesOf packs one record: its owner, of that length, and the rest. A name that cannot be one makes a record that cannot
+// be told.
+func bytesOf(rr dns.RR) (wire []byte, owner int, ok bool) {
 	buf := make([]byte, dns.Len(rr)+1)
 	n, err := dns.PackRR(rr, buf, 0, nil, false)
 	if err != nil {
-		return record{}, false
+		return nil, 0, false
 	}
-	end := nameEnd(buf[:n])
-	if end < 0 {
-		return record{}, false
-	}
-	r := record{owner: p.name(buf[:end:end]), body: buf[end:n:n]}
+	owner = nameEnd(buf[:n])
+	return buf[:n:n], owner, owner > 0
+}
+
+// record takes a packed record apart.
+func (p *packer) record(rr dns.RR, wire []byte, owner int) record {
+	r := record{owner: p.name(wire[:owner:owner]), body: wire[owner:]}
 	if at := targetAt(rr); at > 0 {
 		r.zoned = len(p.zone) > 1 && bytes.HasSuffix(r.body, p.zone)
 		r.target = p.name(r.body[at:])
 	}
-	return r, true
+	return r
 }
 
 // targetAt is where in a record's body the name stands by which it ends; 0 when it does not.
@@ -103,19 +104,19 @@ func targetAt(rr dns.RR) int {
 	return 0
 }
 
+// additional numbers records, each once.
 func (p *packer) additional(rrs []dns.RR) []int32 {
 	var out []int32
 	for _, rr := range rrs {
-		text := rr.String()
-		n, ok := p.records[text]
+		wire, owner, ok := bytesOf(rr)
 		if !ok {
-			r, ok := p.record(rr)
-			if !ok {
-				continue
-			}
-			n = int32(len(p.packed.records))
-			p.packed.records = append(p.packed.records, r)
-			p.records[text] = n
+			continue
+		}
+		n, ok := p.records[string(wire)]
+		if !ok {
+			n = int32(len(p.out.records))
+			p.out.records = append(p.out.records, p.record(rr, wire, owner))
+			p.records[string(wire)] = n
 		}
 		out = append(out, n)
 	}

@@ -15,7 +15,7 @@ func (q *asked) names(rows []*verb.Row) answer {
 	if len(rows) == 0 {
 		return q.unknown()
 	}
-	a := answer{authoritative: true}
+	a := answer{outline: ours}
 	told := map[string]bool{}
 	for _, r := range rows {
 		rr := &dns.PTR{Hdr: header(q.qname, dns.TypePTR, q.cfg.NodeTTL)}

@@ -202,7 +202,7 @@ func (s *Server) warn(err error) {
 
 // only is a reply that says nothing but a code.
 func only(rcode int) *packed {
-	return &packed{answer: answer{rcode: rcode}, names: [][]byte{nil}}
+	return &packed{outline: outline{rcode: rcode}, names: [][]byte{nil}}
 }
 
 // from is what an answer was made from.

@@ -51,7 +51,7 @@ func (q *asked) serviceAddresses(entries []*api.ServiceEntry) answer {
 	if qtype == dns.TypeTXT {
 		qtype = dns.TypeANY
 	}
-	a, hosts := answer{addresses: true}, answer{limit: 1}
+	a, hosts := answer{outline: outline{addresses: true}}, answer{outline: outline{limit: 1}}
 	told := map[string]bool{} // several instances may share a node
 	for _, e := range entries {
 		address := e.Service.Address
@@ -165,12 +165,12 @@ const maxNameServers = 3
 
 // servers answers with the zone's name servers.
 func (q *asked) servers(rows []*verb.Row) answer {
-	return answer{authoritative: true, shuffle: true, limit: maxNameServers, choices: q.nameServers(rows)}
+	return answer{outline: outline{authoritative: true, shuffle: true, limit: maxNameServers}, choices: q.nameServers(rows)}
 }
 
 // authority answers with the zone's start of authority.
 func (q *asked) authority(rows []*verb.Row) answer {
-	a := answer{authoritative: true, choices: []choice{{rr: q.soa()}}}
+	a := answer{outline: ours, choices: []choice{{rr: q.soa()}}}
 	for i, c := range q.nameServers(rows) {
 		if i == maxNameServers {
 			break

@@ -92,11 +92,12 @@ func (s *Server) readUDP(conn *net.UDPConn) error {
 		}
 		select {
 		case s.asking <- struct{}{}:
-			later, key := q, slices.Clone(key)
-			later.name, d.oob = slices.Clone(q.name), slices.Clone(d.oob)
+			// What the next datagram overwrites is copied; only here, so that nothing else is.
+			later, key, back := q, slices.Clone(key), datagram{conn, from, slices.Clone(oob)}
+			later.name = slices.Clone(q.name)
 			s.work.Go(func() {
 				defer func() { <-s.asking }()
-				s.answerLater(d, &later, key)
+				s.answerLater(back, &later, key)
 			})
 		default:
 			s.warn(errBusy)
