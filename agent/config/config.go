@@ -349,7 +349,7 @@ func Default() *Config {
 		DNSConfig: DNS{
 			AllowStale: true, MaxStale: 10 * 365 * 24 * time.Hour, // an old answer is better than none
 			RecursorStrategy: "sequential", RecursorTimeout: 2 * time.Second,
-			UDPAnswerLimit: 3, SOA: SOA{Refresh: 3600, Retry: 600, Expire: 86400},
+			UDPAnswerLimit: 3, EnableAdditionalNodeMetaTXT: true, SOA: SOA{Refresh: 3600, Retry: 600, Expire: 86400},
 		},
 		UIConfig: UI{ContentPath: "/ui/"},
 		XDS:      XDS{UpdateMaxPerSecond: 250},
