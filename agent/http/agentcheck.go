@@ -75,7 +75,7 @@ func agentCheckRegister(r *request) (any, error) {
 	if err := r.need(resource, name, api.Write); err != nil {
 		return nil, err
 	}
-	if old := r.localCheck(cmp.Or(def.ID, def.CheckID, def.Name)); old != nil && old.ServiceName != service {
+	if old := r.s.opts.Local.Check(cmp.Or(def.ID, def.CheckID, def.Name)); old != nil && old.ServiceName != service {
 		resource, name = r.ownerOf(old.ServiceName)
 		if err := r.need(resource, name, api.Write); err != nil {
 			return nil, err
@@ -84,18 +84,9 @@ func agentCheckRegister(r *request) (any, error) {
 	return nil, r.s.opts.Local.RegisterCheck(&def, cmp.Or(def.Token, r.token()))
 }
 
-func (r *request) localCheck(id string) *api.Check {
-	for _, c := range r.s.opts.Local.Checks() {
-		if c.CheckID == id {
-			return c
-		}
-	}
-	return nil
-}
-
 // mayChangeCheck lets who may change the check that the request names, which is there.
 func (r *request) mayChangeCheck() error {
-	c := r.localCheck(r.name)
+	c := r.s.opts.Local.Check(r.name)
 	if c == nil {
 		return api.Errorf(http.StatusNotFound, "Unknown check ID %q. Ensure that the check ID is passed, not the check name.", r.name)
 	}

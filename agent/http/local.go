@@ -17,6 +17,8 @@ type Local interface {
 	Service(id string) (s *api.Service, changed <-chan struct{})
 	// Services returns all services, of which the same is true, in any order.
 	Services() []*api.Service
+	// Check returns the check of an id with its last result, or nil. The value is not changed after it was handed out.
+	Check(id string) *api.Check
 	// Checks returns all checks with their last results, in any order, maintenance among them. The values are not changed
 	// after they were handed out.
 	Checks() []*api.Check

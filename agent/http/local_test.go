@@ -52,6 +52,12 @@ func (l *locals) Services() []*api.Service {
 	return out
 }
 
+func (l *locals) Check(id string) *api.Check {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.checks[id]
+}
+
 func (l *locals) Checks() []*api.Check {
 	l.mu.Lock()
 	defer l.mu.Unlock()
