@@ -1,0 +1,175 @@
+package local
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/parleymesh/parley/api"
+	"github.com/parleymesh/parley/server/catalog"
+	"github.com/parleymesh/parley/server/verb"
+)
+
+// aliased tells an alias check the health of what it repeats.
+type aliased struct {
+	s     *State
+	token string
+}
+
+// Checks implements check.Aliased.
+func (a aliased) Checks(ctx context.Context, node, service string) ([]api.Check, <-chan struct{}, error) {
+	if node == "" || strings.EqualFold(node, a.s.o.Node.Node) {
+		return a.s.ownChecks(service)
+	}
+	return a.s.remoteChecks(ctx, remoteKey{node, a.token}, service)
+}
+
+// ownChecks returns the checks of a service of this host, or of the node itself, without asking anybody.
+func (s *State) ownChecks(service string) ([]api.Check, <-chan struct{}, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	changed := s.aliased[service]
+	if changed == nil {
+		changed = make(chan struct{})
+		s.aliased[service] = changed
+	}
+	if service != "" && s.services[service] == nil {
+		return nil, changed, fmt.Errorf("service %q is not registered on this node", service)
+	}
+	out := make([]api.Check, 0, len(s.byService[service]))
+	for _, c := range s.byService[service] {
+		out = append(out, *c.value)
+	}
+	sortChecks(out)
+	return out, changed, nil
+}
+
+func sortChecks(checks []api.Check) {
+	slices.SortFunc(checks, func(a, b api.Check) int { return cmp.Compare(a.CheckID, b.CheckID) })
+}
+
+// remoteKey is another node that is followed, and with whose token.
+type remoteKey struct{ node, token string }
+
+// remote is what the catalog says of another node. One watch serves all alias checks of it. It is guarded by State.mu.
+type remote struct {
+	known   bool
+	there   bool // the node is in the catalog
+	checks  []api.Check
+	ids     map[string]bool // of its services
+	changed chan struct{}   // closed when anything above changes
+	asked   bool            // since the last change: somebody is still interested
+}
+
+// remoteRetry is about how long a watch that failed is not begun again.
+const remoteRetry = time.Second
+
+// remoteChecks returns the checks of another node, or of a service there. It waits for the first answer.
+func (s *State) remoteChecks(ctx context.Context, key remoteKey, service string) ([]api.Check, <-chan struct{}, error) {
+	for {
+		s.mu.Lock()
+		r := s.follow(key)
+		r.asked = true
+		changed := r.changed
+		if r.known {
+			defer s.mu.Unlock()
+			return r.of(key.node, service)
+		}
+		s.mu.Unlock()
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return nil, changed, fmt.Errorf("no server has told of node %q yet", key.node)
+		}
+	}
+}
+
+func (r *remote) of(node, service string) ([]api.Check, <-chan struct{}, error) {
+	switch {
+	case !r.there:
+		return nil, r.changed, fmt.Errorf("node %q is not in the catalog", node)
+	case service != "" && !r.ids[service]:
+		return nil, r.changed, fmt.Errorf("service %q is not registered on node %q", service, node)
+	}
+	var out []api.Check
+	for i := range r.checks {
+		if r.checks[i].ServiceID == service {
+			out = append(out, r.checks[i])
+		}
+	}
+	return out, r.changed, nil
+}
+
+// follow returns what is known of another node, and begins to follow it. It is called with mu held.
+func (s *State) follow(key remoteKey) *remote {
+	r := s.remotes[key]
+	if r == nil {
+		r = &remote{changed: make(chan struct{})}
+		if s.ctx.Err() == nil {
+			s.remotes[key] = r
+			s.wg.Go(func() { s.watchNode(key, r) })
+		}
+	}
+	return r
+}
+
+// watchNode keeps a remote current for as long as somebody asks for it. While no server answers, it stays as it was.
+func (s *State) watchNode(key remoteKey, r *remote) {
+	for {
+		if err := s.readNode(key, r); err == nil || s.ctx.Err() != nil {
+			return
+		} else {
+			s.log.Debug("watch of an aliased node failed and is begun again", "node", key.node, "err", err)
+		}
+		select {
+		case <-time.After(jitter(remoteRetry)):
+		case <-s.ctx.Done():
+			return
+		}
+	}
+}
+
+// readNode returns nil when nobody is interested any more.
+func (s *State) readNode(key remoteKey, r *remote) error {
+	reader, err := s.o.Client.Watch(s.ctx, verb.Options{Token: s.token(key.token)}, catalog.Node{Name: key.node})
+	if err != nil {
+		return err
+	}
+	defer reader.Close()
+	for {
+		a, err := reader.Next(s.ctx)
+		if err != nil {
+			return err
+		}
+		if !s.setNode(key, r, verb.Values[*catalog.NodePart](a)) {
+			return nil
+		}
+	}
+}
+
+// setNode takes news of a node. It reports whether anybody has asked since the last.
+func (s *State) setNode(key remoteKey, r *remote, parts []*catalog.NodePart) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	wanted := r.asked
+	r.known, r.asked, r.there, r.checks, r.ids = true, false, false, nil, map[string]bool{}
+	for _, p := range parts {
+		switch {
+		case p.Node != nil:
+			r.there = true
+		case p.Service != nil:
+			r.ids[p.Service.ID] = true
+		case p.Check != nil:
+			r.checks = append(r.checks, *p.Check)
+		}
+	}
+	close(r.changed)
+	r.changed = make(chan struct{})
+	if !wanted {
+		delete(s.remotes, key)
+	}
+	return wanted
+}
