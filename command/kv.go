@@ -174,7 +174,7 @@ func kvPut(c *cli.Context, client *api.Client) error {
 	switch kv := client.KV(); {
 	case c.Bool("cas"):
 		done, err = kv.CAS(c.Context, p, nil)
-		why = "CAS failed: its index is no longer " + strconv.FormatUint(p.ModifyIndex, 10)
+		why = "CAS failed: its index is not " + strconv.FormatUint(p.ModifyIndex, 10)
 		if p.ModifyIndex == 0 {
 			why = "CAS performed with index=0 and key already exists."
 		}

@@ -11,8 +11,8 @@ import (
 
 func operatorCommand() *cli.Command {
 	return &cli.Command{Name: "operator", Usage: "tools for those who run the servers", Category: aboutCluster, Subcommands: []*cli.Command{
-		{Name: "raft", Usage: "the servers that replicate the state", Subcommands: []*cli.Command{
-			{Name: "list-peers", Usage: "list them", Flags: clientFlags(), Action: withClient(listPeers)},
+		{Name: "raft", Usage: "the replication among the servers", Subcommands: []*cli.Command{
+			{Name: "list-peers", Usage: "list the servers that replicate the state", Flags: clientFlags(), Action: withClient(listPeers)},
 		}},
 	}}
 }

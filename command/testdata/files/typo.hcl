@@ -1,0 +1,1 @@
+datacentre = "dc2"
