@@ -2,16 +2,18 @@ package command
 
 import (
 	"context"
-	"fmt"
 	"io"
 
 	"github.com/urfave/cli/v2"
 
 	"github.com/parleymesh/parley/agent/config"
+	"github.com/parleymesh/parley/command/agent"
 )
 
-// runAgent is an agent from its start to its end, and returns the exit status. command/agent has it.
-var runAgent func(ctx context.Context, s config.Sources, stdout, stderr io.Writer) int
+// runAgent is an agent from its start to its end, and returns the exit status. Tests put another in its place.
+var runAgent = func(ctx context.Context, s config.Sources, stdout, stderr io.Writer) int {
+	return agent.Run(ctx, s, agent.Build{Version: Version, Commit: commit, Date: buildDate()}, stdout, stderr)
+}
 
 func agentCommand(program string) *cli.Command {
 	settings := &config.Settings{}
@@ -26,9 +28,6 @@ func agentCommand(program string) *cli.Command {
 		Action: func(c *cli.Context) error {
 			if err := takes(c, 0, 0); err != nil {
 				return err
-			}
-			if runAgent == nil {
-				return fmt.Errorf("this binary was built without the agent")
 			}
 			// The agent heeds signals itself: what they mean depends on its configuration.
 			code := runAgent(c.Context, config.Sources{Program: program, Settings: *settings}, c.App.Writer, c.App.ErrWriter)

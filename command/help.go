@@ -78,7 +78,7 @@ func takes(c *cli.Context, least, most int) error {
 	case n < least:
 		return fmt.Errorf("too few arguments (expected at least %d, got %d); usage: %s", least, n, usage(c.Command))
 	case n > most:
-		return fmt.Errorf("too many arguments (expected %s, got %d); usage: %s", expected, n, usage(c.Command))
+		return fmt.Errorf("too many arguments (expected %s, got %d), %q is the first; usage: %s", expected, n, c.Args().Get(most), usage(c.Command))
 	}
 	return nil
 }

@@ -80,7 +80,7 @@ func definitionOfFlags(c *cli.Context) (api.ServiceDefinition, error) {
 		Namespace: c.String("namespace"), Partition: c.String("partition"),
 	}
 	if d.Name == "" {
-		return d, errors.New("the service needs a name: add -name=...")
+		return d, errors.New("the service needs a name: give it with -name")
 	}
 	for tag := range strings.SplitSeq(c.String("tags"), ",") {
 		if tag = strings.TrimSpace(tag); tag != "" {

@@ -73,7 +73,7 @@ func run(stdin string, args ...string) (stdout, stderr string, code int) {
 	return out.String(), errs.String(), code
 }
 
-// words splits a line as a shell does, with '' as the only quotes.
+// words splits a line as a shell does, with ” as the only quotes.
 func words(t *testing.T, line string) []string {
 	t.Helper()
 	var all []string

@@ -130,10 +130,8 @@ type FlagValue struct {
 
 // Set takes a value, or refuses it where its kind alone tells that it is wrong.
 func (v *FlagValue) Set(text string) error {
-	if v.flag.Key != "" {
-		if _, err := v.flag.value(text); err != nil {
-			return err
-		}
+	if _, err := v.flag.value(text); err != nil {
+		return err
 	}
 	v.last = text
 	*v.to = append(*v.to, Setting{v.flag.Name, text})
