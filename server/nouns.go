@@ -6,7 +6,10 @@ import (
 
 	"github.com/parleymesh/parley/server/ca"
 	"github.com/parleymesh/parley/server/catalog"
+	"github.com/parleymesh/parley/server/configentry"
 	"github.com/parleymesh/parley/server/core"
+	"github.com/parleymesh/parley/server/intention"
+	"github.com/parleymesh/parley/server/kv"
 	"github.com/parleymesh/parley/server/operator"
 	"github.com/parleymesh/parley/server/verb"
 )
@@ -16,11 +19,17 @@ func types() core.Types {
 	return core.NewTypes(
 		[]verb.Command{
 			catalog.Register{}, catalog.Deregister{},
+			kv.Put{}, kv.Delete{},
+			configentry.Put{}, configentry.Delete{},
+			intention.Create{}, intention.Update{}, intention.Upsert{}, intention.DeleteByID{}, intention.Delete{}, intention.SetDefault{},
 			ca.Install{}, ca.SetConfiguration{},
 		},
 		[]verb.Query{
 			catalog.Nodes{}, catalog.NodeByID{}, catalog.Node{}, catalog.Services{}, catalog.Instances{},
 			catalog.Health{}, catalog.Checks{},
+			kv.Get{}, kv.List{}, kv.Keys{},
+			configentry.Get{}, configentry.List{}, configentry.Chain{},
+			intention.List{}, intention.ByID{}, intention.Exact{}, intention.Match{}, intention.Check{}, intention.Policy{},
 			ca.Roots{}, ca.Configuration{}, ca.Sign{},
 			operator.Leader{}, operator.Peers{}, operator.RaftConfiguration{},
 		},
@@ -30,7 +39,7 @@ func types() core.Types {
 // loops is what the leader does.
 func loops(o Options) []core.Loop {
 	r := &reconciler{members: o.Members, self: o.NodeID, datacenter: o.Datacenter}
-	return []core.Loop{r.loop(), caLoop(o.Domain, o.Datacenter), peersLoop(o.Members, o.NodeID)}
+	return []core.Loop{r.loop(), caLoop(o.Domain, o.Datacenter), intentionDefaultLoop(o.DefaultAllow, o.DefaultWhy), peersLoop(o.Members, o.NodeID)}
 }
 
 // caLoop makes the certificate authority when there is none: whoever asks the leader for a certificate then gets one.
@@ -41,6 +50,19 @@ func caLoop(domain, datacenter string) core.Loop {
 			return err
 		}
 		_, err = t.Apply(ctx, first)
+		return err
+	}}
+}
+
+// intentionDefaultLoop writes what happens when no intention says anything, as this server's configuration has it: whoever
+// asks the leader for a policy then gets the one that is in force.
+func intentionDefaultLoop(allow bool, why string) core.Loop {
+	return core.Loop{Name: "intention-default", Prepare: func(ctx context.Context, t *core.Term) error {
+		change := intention.ChangeDefault(t.Read(), allow, why)
+		if change == nil {
+			return nil
+		}
+		_, err := t.Apply(ctx, change)
 		return err
 	}}
 }

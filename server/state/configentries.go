@@ -1,8 +1,10 @@
 package state
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
+	"hash/fnv"
 	"iter"
 
 	"github.com/parleymesh/parley/api"
@@ -49,15 +51,38 @@ func ConfigEntry(tx *Tx, kind, name string) api.ConfigEntry {
 	return nil
 }
 
-// PutConfigEntry writes an entry, which is not changed afterwards, keeping its create index.
+// PutConfigEntry writes an entry, which belongs to the state from then on, keeping its create index. One whose content
+// already stands is not written.
 func PutConfigEntry(tx *Tx, e api.ConfigEntry) {
 	c := e.Common()
+	c.Hash, c.CreateIndex, c.ModifyIndex = 0, 0, 0
+	c.Hash = contentHash(e)
 	c.CreateIndex, c.ModifyIndex = tx.index, tx.index
 	if old := configEntries.get(tx, tx.key(e.EntryKind(), e.EntryName())); old != nil {
-		c.CreateIndex = old.Common().CreateIndex
+		c.CreateIndex, c.ModifyIndex = old.Common().CreateIndex, old.Common().ModifyIndex
+		if c.Hash == old.Common().Hash && bytes.Equal(encoding(e), encoding(old.ConfigEntry)) {
+			return
+		}
+		c.ModifyIndex = tx.index
 	}
 	configEntries.put(tx, &Entry{e})
 	configChanged(tx, e.EntryKind(), e.EntryName())
+}
+
+// contentHash is taken of an entry without indexes. It is never 0, which would not be shown.
+func contentHash(e api.ConfigEntry) uint64 {
+	h := fnv.New64a()
+	h.Write(encoding(e))
+	return max(h.Sum64(), 1)
+}
+
+func encoding(e api.ConfigEntry) []byte {
+	data, err := json.Marshal(e)
+	if err != nil {
+		// Entries are made from JSON, so they have an encoding.
+		panic(fmt.Sprintf("state: config entry %s/%s: %v", e.EntryKind(), e.EntryName(), err))
+	}
+	return data
 }
 
 // DeleteConfigEntry removes an entry. It reports whether there was one.
@@ -74,4 +99,16 @@ func configChanged(tx *Tx, kind, name string) {
 	tx.touch(topicConfigKind, "")
 	tx.touch(topicConfigKind, kind)
 	tx.touch(topicConfig, kind+"/"+name)
+}
+
+// ServiceDefaults returns what is true of a service, or nil.
+func ServiceDefaults(tx *Tx, service string) *api.ServiceDefaults {
+	e, _ := ConfigEntry(tx, api.KindServiceDefaults, service).(*api.ServiceDefaults)
+	return e
+}
+
+// ProxyDefaults returns what is true of all proxies, or nil.
+func ProxyDefaults(tx *Tx) *api.ProxyDefaults {
+	e, _ := ConfigEntry(tx, api.KindProxyDefaults, api.ProxyDefaultsGlobal).(*api.ProxyDefaults)
+	return e
 }

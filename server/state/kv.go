@@ -1,6 +1,7 @@
 package state
 
 import (
+	"bytes"
 	"iter"
 	"strings"
 
@@ -43,15 +44,26 @@ func Keys(tx *Tx, prefix string) iter.Seq[*api.KVPair] {
 	return kv.list(tx, tx.openKey(prefix))
 }
 
-// PutKey writes the pair, keeping its create index.
+// PutKey writes the pair, keeping its create index. One that says what already stands is not written.
 func PutKey(tx *Tx, p api.KVPair) {
 	p.CreateIndex, p.ModifyIndex = tx.index, tx.index
+	if len(p.Value) == 0 {
+		p.Value = nil // an empty value is null in JSON, however it came
+	}
 	if old := kv.get(tx, tx.openKey(p.Key)); old != nil {
+		if sameKey(old, &p) {
+			return
+		}
 		p.CreateIndex = old.CreateIndex
 	}
 	kv.put(tx, &p)
 	tx.wake(topicKey, p.Key)
 	foldersChanged(tx, p.Key)
+}
+
+// sameKey compares all but the indexes.
+func sameKey(a, b *api.KVPair) bool {
+	return a.Flags == b.Flags && a.LockIndex == b.LockIndex && a.Session == b.Session && bytes.Equal(a.Value, b.Value)
 }
 
 // DeleteKey removes a pair. It reports whether there was one.
