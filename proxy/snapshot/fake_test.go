@@ -218,7 +218,7 @@ func (w *world) chain(service string, targets ...api.Target) {
 	for _, t := range targets {
 		c.Targets[t.ID] = t
 	}
-	w.s.set(chainQuery(service), c)
+	w.s.set(chainQuery(service, "dc1"), c)
 }
 
 // instances sets where a service is, each at an address, followed by its checks' statuses after commas.

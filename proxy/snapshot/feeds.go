@@ -120,7 +120,7 @@ type chainFeed struct{ service, token string }
 func (f chainFeed) String() string { return "discovery chain of " + f.service }
 
 func (f chainFeed) follow(ctx context.Context, a *Assembler, set func(any)) error {
-	return watch(ctx, a, verb.Options{Token: f.token}, chainQuery(f.service), set, func(answer verb.Answer) (any, error) {
+	return watch(ctx, a, verb.Options{Token: f.token}, chainQuery(f.service, a.o.Datacenter), set, func(answer verb.Answer) (any, error) {
 		return only[*api.DiscoveryChain](answer)
 	})
 }

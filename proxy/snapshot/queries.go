@@ -1,30 +1,45 @@
 package snapshot
 
 import (
-	"fmt"
+	"errors"
 
-	"github.com/parleymesh/parley/api"
 	"github.com/parleymesh/parley/server/ca"
-	"github.com/parleymesh/parley/server/state"
+	"github.com/parleymesh/parley/server/configentry"
+	"github.com/parleymesh/parley/server/intention"
 	"github.com/parleymesh/parley/server/verb"
 )
 
-// The nouns' queries take the place of these when they are there.
-type absent string
+func rootsQuery() verb.Query { return ca.Roots{} }
 
-func (q absent) QueryType() string                 { return string(q) }
-func (q absent) Validate() error                   { return fmt.Errorf("the query %s is not there yet", string(q)) }
-func (absent) Needs() []api.Permission             { return nil }
-func (absent) Read(*state.Tx) ([]*verb.Row, error) { return nil, nil }
-func (absent) NewValue() any                       { return nil }
+func chainQuery(service, datacenter string) verb.Query {
+	return configentry.Chain{Service: service, Datacenter: datacenter}
+}
 
-func rootsQuery() verb.Query                { return ca.Roots{} }
-func chainQuery(service string) verb.Query  { return absent("configentry.chain " + service) }
-func policyQuery(service string) verb.Query { return absent("intention.policy " + service) }
+func policyQuery(service string) verb.Query { return intention.Policy{Destination: service} }
 
+// readPolicy turns an answer into a Policy. One without its last row, the default, says nothing: what is not known is not
+// allowed.
 func readPolicy(answer verb.Answer) (any, error) {
-	if len(answer.Rows) == 0 {
-		return nil, fmt.Errorf("no rows")
+	if answer.Filtered {
+		return nil, errors.New("intentions: the token may not see all of them, and some of them are no policy")
 	}
-	return *answer.Rows[0].Value.(*Policy), nil
+	rules := verb.Values[*intention.Rule](answer)
+	if len(rules) == 0 || !rules[len(rules)-1].Default {
+		return nil, errors.New("intentions: the default policy is not known yet")
+	}
+	last := rules[len(rules)-1]
+	p := Policy{DefaultAllow: last.Allow, DefaultWhy: last.Why}
+	for _, r := range rules[:len(rules)-1] {
+		p.Rules = append(p.Rules, ruleOf(r))
+	}
+	return p, nil
+}
+
+// ruleOf returns a rule as a TCP proxy can carry it out.
+func ruleOf(r *intention.Rule) Rule {
+	out := Rule{ID: r.ID, Why: r.Why, Source: r.Source, Namespace: r.Namespace, Partition: r.Partition, Peer: r.Peer, Allow: r.Allow}
+	if r.HTTP {
+		out.Unsupported = "HTTP permissions on a TCP service"
+	}
+	return out
 }
