@@ -33,7 +33,7 @@ func (s *Server) hurryAlone() {
 		return
 	}
 	servers := f.Configuration().Servers
-	if len(servers) != 1 || servers[0].ID != raft.ServerID(s.opts.NodeID) {
+	if len(servers) != 1 || servers[0].ID != raft.ServerID(s.opts.NodeID) || servers[0].Suffrage != raft.Voter {
 		return
 	}
 	s.done.Go(func() {
@@ -69,6 +69,7 @@ func (s *Server) bootstrapTogether(ctx context.Context) {
 				s.log.Error("founding the cluster failed", "err", err)
 			} else {
 				s.log.Info("cluster founded", "servers", len(founders))
+				continue
 			}
 		}
 		select {

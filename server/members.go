@@ -41,15 +41,26 @@ type Members interface {
 	Founded()
 }
 
+// serversByID returns the servers among the members. A host that came back under another name has a member for each of
+// its names: the one that is most alive counts.
+func serversByID(members []Member) map[string]Member {
+	rank := map[Status]int{Alive: 4, Leaving: 3, Failed: 2, Left: 1}
+	out := map[string]Member{}
+	for _, m := range members {
+		if old, ok := out[m.Node.ID]; m.Server && (!ok || rank[m.Status] > rank[old.Status]) {
+			out[m.Node.ID] = m
+		}
+	}
+	return out
+}
+
 // addresses finds the address of a server that may have moved since raft wrote it down.
 type addresses struct{ members Members }
 
 // ServerAddr implements raft.ServerAddressProvider. On an error raft uses the address it knows.
 func (a addresses) ServerAddr(id raft.ServerID) (raft.ServerAddress, error) {
-	for _, m := range a.members.Members() {
-		if m.Server && m.Node.ID == string(id) {
-			return raft.ServerAddress(m.RPCAddr), nil
-		}
+	if m, ok := serversByID(a.members.Members())[string(id)]; ok {
+		return raft.ServerAddress(m.RPCAddr), nil
 	}
 	return "", fmt.Errorf("server %s is not a member", id)
 }

@@ -3,10 +3,9 @@ package server
 import (
 	"context"
 	"net"
+	"slices"
 	"strconv"
 	"time"
-
-	"github.com/hashicorp/raft"
 
 	"github.com/parleymesh/parley/api"
 	"github.com/parleymesh/parley/server/catalog"
@@ -38,9 +37,10 @@ func (r *reconciler) loop() core.Loop {
 	return core.Loop{
 		Name: "reconcile",
 		Prepare: func(ctx context.Context, t *core.Term) error {
-			for _, m := range r.members.Members() {
-				if m.Node.ID == r.self {
-					return r.member(ctx, t, m)
+			members := r.members.Members()
+			for _, m := range members {
+				if m.Node.ID == r.self && m.Status == Alive {
+					return r.member(ctx, t, m, members)
 				}
 			}
 			return nil
@@ -57,7 +57,7 @@ func (r *reconciler) run(ctx context.Context, t *core.Term) {
 		changed := r.members.Changed()
 		members := r.members.Members()
 		for _, m := range members {
-			if err := r.member(ctx, t, m); err != nil && ctx.Err() == nil {
+			if err := r.member(ctx, t, m, members); err != nil && ctx.Err() == nil {
 				t.Log.Warn("member not reconciled, it is tried again", "node", m.Node.Node, "err", err)
 			}
 		}
@@ -74,10 +74,10 @@ func (r *reconciler) run(ctx context.Context, t *core.Term) {
 }
 
 // member writes what gossip says of one member, if the catalog says otherwise.
-func (r *reconciler) member(ctx context.Context, t *core.Term, m Member) error {
+func (r *reconciler) member(ctx context.Context, t *core.Term, m Member, members []Member) error {
 	switch m.Status {
 	case Alive:
-		return r.alive(ctx, t, m)
+		return r.alive(ctx, t, m, members)
 	case Failed:
 		return r.health(ctx, t, m.Node, api.Critical, outputFailed)
 	case Left:
@@ -86,13 +86,24 @@ func (r *reconciler) member(ctx context.Context, t *core.Term, m Member) error {
 	return nil // leaving: soon it has left, or failed
 }
 
-func (r *reconciler) alive(ctx context.Context, t *core.Term, m Member) error {
+func (r *reconciler) alive(ctx context.Context, t *core.Term, m Member, members []Member) error {
 	tx := t.Read()
 	old := state.Node(tx, m.Node.Node)
+	same := old != nil && old.ID == m.Node.ID
+	if c := state.NodeCheck(tx, m.Node.Node, api.SerfHealth); old != nil && !same && c != nil && c.Status == api.Passing && !hasAgent(members, old.ID) {
+		// The host was set up anew under its name. The catalog keeps names from being taken while their owner is alive,
+		// and this one is not.
+		if err := r.health(ctx, t, *old, api.Critical, outputUnknown); err != nil {
+			return err
+		}
+	}
 	reg := registration(m.Node)
 	reg.Datacenter = r.datacenter
 	// The agent itself knows the rest of its node and keeps it current.
-	reg.SkipNodeUpdate = old != nil && old.ID == m.Node.ID && old.Address == m.Node.Address
+	reg.SkipNodeUpdate = same && old.Address == m.Node.Address
+	if same && reg.NodeMeta == nil {
+		reg.NodeMeta = old.Meta
+	}
 	reg.Checks = []api.Check{serfHealth(m.Node.Node, api.Passing, outputAlive)}
 	if m.Server {
 		_, port, err := net.SplitHostPort(m.RPCAddr)
@@ -104,11 +115,27 @@ func (r *reconciler) alive(ctx context.Context, t *core.Term, m Member) error {
 			return err
 		}
 		reg.Service = &api.Service{ID: serverService, Service: serverService, Port: n, Meta: map[string]string{"version": m.Version}}
+	} else if i := state.NodeInstance(tx, m.Node.Node, serverService); i != nil && i.Service.Service == serverService {
+		if err := r.serverNoMore(ctx, t, m); err != nil {
+			return err
+		}
 	}
 	if reg.SkipNodeUpdate && sameHealth(tx, m.Node.Node, api.Passing, outputAlive) && sameServer(tx, m.Node.Node, reg.Service) {
 		return nil
 	}
 	_, err := t.Apply(ctx, &catalog.Register{Registration: reg})
+	return err
+}
+
+// hasAgent tells whether the agent of a node is there, under whatever name.
+func hasAgent(members []Member, id string) bool {
+	return slices.ContainsFunc(members, func(m Member) bool { return m.Node.ID == id && (m.Status == Alive || m.Status == Leaving) })
+}
+
+// serverNoMore removes the servers' service of a node that runs a client agent now.
+func (r *reconciler) serverNoMore(ctx context.Context, t *core.Term, m Member) error {
+	t.Log.Info("node is no server any more", "node", m.Node.Node)
+	_, err := t.Apply(ctx, &catalog.Deregister{Deregistration: api.Deregistration{Node: m.Node.Node, ServiceID: serverService}})
 	return err
 }
 
@@ -125,12 +152,13 @@ func sameHealth(tx *state.Tx, node, status, output string) bool {
 	return c != nil && c.Status == status && c.Output == output
 }
 
+// sameServer tells whether the catalog has a server's service as it is. Of others nothing is asked.
 func sameServer(tx *state.Tx, node string, want *api.Service) bool {
-	have := state.NodeInstance(tx, node, serverService)
-	if want == nil || have == nil {
-		return want == nil && have == nil
+	if want == nil {
+		return true
 	}
-	return have.Service.Port == want.Port && have.Service.Meta["version"] == want.Meta["version"]
+	have := state.NodeInstance(tx, node, serverService)
+	return have != nil && have.Service.Service == want.Service && have.Service.Port == want.Port && have.Service.Meta["version"] == want.Meta["version"]
 }
 
 // health writes serfHealth of a node that the catalog has under the same id.
@@ -177,59 +205,4 @@ func (r *reconciler) unknown(ctx context.Context, t *core.Term, members []Member
 			t.Log.Warn("unknown node not reconciled, it is tried again", "node", n.Node, "err", err)
 		}
 	}
-}
-
-// peersLoop keeps raft's list of servers as gossip sees them: who joins is added, who has left is removed. A server that
-// failed stays: it may come back, and removing it would make the cluster smaller than it was made for.
-func peersLoop(members Members, self string) core.Loop {
-	return core.Loop{Name: "peers", Run: func(ctx context.Context, t *core.Term) {
-		tick := time.NewTicker(reconcileInterval)
-		defer tick.Stop()
-		for {
-			changed := members.Changed()
-			if err := adjustPeers(t, members.Members(), self); err != nil && ctx.Err() == nil {
-				t.Log.Warn("raft servers not adjusted, it is tried again", "err", err)
-			}
-			select {
-			case <-changed:
-			case <-tick.C:
-			case <-ctx.Done():
-				return
-			}
-		}
-	}}
-}
-
-func adjustPeers(t *core.Term, members []Member, self string) error {
-	f := t.Raft().GetConfiguration()
-	if err := f.Error(); err != nil {
-		return err
-	}
-	have := map[raft.ServerID]raft.Server{}
-	for _, s := range f.Configuration().Servers {
-		have[s.ID] = s
-	}
-	for _, m := range members {
-		id, addr := raft.ServerID(m.Node.ID), raft.ServerAddress(m.RPCAddr)
-		if !m.Server || m.Node.ID == self {
-			continue
-		}
-		old, ok := have[id]
-		var err error
-		switch {
-		case m.Status == Left && ok:
-			t.Log.Info("server removed from raft, it has left", "node", m.Node.Node)
-			err = t.Raft().RemoveServer(id, 0, raftTimeout).Error()
-		case m.Status != Alive || ok && old.Address == addr:
-		case m.NonVoter:
-			err = t.Raft().AddNonvoter(id, addr, 0, raftTimeout).Error()
-		default:
-			t.Log.Info("server added to raft", "node", m.Node.Node, "addr", addr)
-			err = t.Raft().AddVoter(id, addr, 0, raftTimeout).Error()
-		}
-		if err != nil {
-			return err
-		}
-	}
-	return nil
 }

@@ -194,25 +194,20 @@ func (s *Server) RaftConfiguration() (api.RaftConfiguration, error) {
 		return api.RaftConfiguration{}, api.Errorf(http.StatusInternalServerError, "read the raft configuration: %v", err)
 	}
 	_, leader := s.Raft().LeaderWithID()
+	members := serversByID(s.opts.Members.Members())
 	out := api.RaftConfiguration{Index: f.Index(), Servers: []api.RaftServer{}}
 	for _, srv := range f.Configuration().Servers {
-		out.Servers = append(out.Servers, s.raftServer(srv, leader))
-	}
-	return out, nil
-}
-
-func (s *Server) raftServer(srv raft.Server, leader raft.ServerID) api.RaftServer {
-	r := api.RaftServer{
-		ID: string(srv.ID), Node: "(unknown)", Address: string(srv.Address), Leader: srv.ID == leader,
-		Voter: srv.Suffrage == raft.Voter, ProtocolVersion: "3",
-	}
-	for _, m := range s.opts.Members.Members() {
-		if m.Node.ID == r.ID {
+		r := api.RaftServer{
+			ID: string(srv.ID), Node: "(unknown)", Address: string(srv.Address), Leader: srv.ID == leader,
+			Voter: srv.Suffrage == raft.Voter, ProtocolVersion: "3",
+		}
+		if m, ok := members[r.ID]; ok {
 			r.Node, r.Address = m.Node.Node, m.RPCAddr
 		}
+		if r.ID == s.opts.NodeID {
+			r.LastIndex = s.Raft().LastIndex()
+		}
+		out.Servers = append(out.Servers, r)
 	}
-	if r.ID == string(s.opts.NodeID) {
-		r.LastIndex = s.Raft().LastIndex()
-	}
-	return r
+	return out, nil
 }

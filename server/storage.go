@@ -1,6 +1,7 @@
 package server
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"path/filepath"
@@ -41,12 +42,12 @@ func onDisk(dataDir string, logs io.Writer) (storage, error) {
 	}
 	snapshots, err := raft.NewFileSnapshotStore(dir, keptSnapshots, logs)
 	if err != nil {
-		return storage{}, fmt.Errorf("open the raft snapshots in %s: %w", dir, err)
+		return storage{}, errors.Join(fmt.Errorf("open the raft snapshots in %s: %w", dir, err), log.Close())
 	}
 	// Every proposal reads the last entries back for the followers; they are at hand in memory.
 	cached, err := raft.NewLogCache(512, log)
 	if err != nil {
-		return storage{}, fmt.Errorf("cache the raft log: %w", err)
+		return storage{}, errors.Join(fmt.Errorf("cache the raft log: %w", err), log.Close())
 	}
 	return storage{logs: cached, stable: log, snapshots: snapshots, close: log.Close}, nil
 }

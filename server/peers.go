@@ -1,0 +1,142 @@
+package server
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/hashicorp/raft"
+
+	"github.com/parleymesh/parley/server/core"
+)
+
+// peersLoop keeps raft's list of servers as gossip sees them: who joins is added, who has left is removed. A server that
+// failed stays: it may come back, and removing it would make the cluster smaller than it was made for.
+func peersLoop(members Members, self string) core.Loop {
+	return core.Loop{Name: "peers", Run: func(ctx context.Context, t *core.Term) {
+		tick := time.NewTicker(reconcileInterval)
+		defer tick.Stop()
+		for {
+			changed := members.Changed()
+			if err := adjustPeers(t, members.Members(), raft.ServerID(self)); err != nil && ctx.Err() == nil {
+				t.Log.Warn("raft servers not adjusted, it is tried again", "err", err)
+			}
+			select {
+			case <-changed:
+			case <-tick.C:
+			case <-ctx.Done():
+				return
+			}
+		}
+	}}
+}
+
+// adjustPeers carries out what is to change. What fails does not keep the rest from being tried.
+func adjustPeers(t *core.Term, members []Member, self raft.ServerID) error {
+	f := t.Raft().GetConfiguration()
+	if err := f.Error(); err != nil {
+		return err
+	}
+	var errs []error
+	for _, c := range peerChanges(f.Configuration().Servers, members, self) {
+		t.Log.Info("raft servers change", "change", c.kind, "id", c.server.ID, "addr", c.server.Address, "reason", c.why)
+		if err := c.carryOut(t.Raft()); err != nil {
+			errs = append(errs, fmt.Errorf("%s server %s at %s: %w", c.kind, c.server.ID, c.server.Address, err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// peerChange is one change of raft's list of servers.
+type peerChange struct {
+	kind   changeKind
+	server raft.Server
+	why    string
+}
+
+type changeKind string
+
+const (
+	putVoter    changeKind = "add voter" // or give one its address
+	putNonVoter changeKind = "add non-voter"
+	demote      changeKind = "take the vote from"
+	remove      changeKind = "remove"
+)
+
+func (c peerChange) carryOut(r *raft.Raft) error {
+	switch c.kind {
+	case putVoter:
+		return r.AddVoter(c.server.ID, c.server.Address, 0, raftTimeout).Error()
+	case putNonVoter:
+		return r.AddNonvoter(c.server.ID, c.server.Address, 0, raftTimeout).Error()
+	case demote:
+		return r.DemoteVoter(c.server.ID, 0, raftTimeout).Error()
+	}
+	return r.RemoveServer(c.server.ID, 0, raftTimeout).Error()
+}
+
+// peerChanges compares raft's list with gossip's. The leader, self, neither removes nor demotes itself: who leaves or loses
+// the vote hands over first, and the next leader does it.
+func peerChanges(have []raft.Server, members []Member, self raft.ServerID) []peerChange {
+	known := serversByID(members)
+	list := make([]Member, 0, len(known))
+	for _, m := range known {
+		list = append(list, m)
+	}
+	slices.SortFunc(list, func(a, b Member) int { return cmp.Compare(a.Node.ID, b.Node.ID) })
+	var out []peerChange
+	for _, m := range list {
+		want := raft.Server{ID: raft.ServerID(m.Node.ID), Address: raft.ServerAddress(m.RPCAddr)}
+		i := slices.IndexFunc(have, func(s raft.Server) bool { return s.ID == want.ID })
+		var old raft.Server
+		if i >= 0 {
+			old = have[i]
+		}
+		kind, why := changeKind(""), ""
+		switch {
+		case m.Status == Left && i >= 0 && want.ID != self:
+			kind, why = remove, "it has left"
+		case m.Status != Alive:
+		case i < 0 && m.NonVoter:
+			kind, why = putNonVoter, "it has joined"
+		case i < 0:
+			kind, why = putVoter, "it has joined"
+		case m.NonVoter && old.Suffrage == raft.Voter && want.ID != self:
+			kind, why = demote, "it wants no vote"
+		case !m.NonVoter && old.Suffrage != raft.Voter:
+			kind, why = putVoter, "it wants a vote"
+		case old.Address != want.Address && old.Suffrage == raft.Voter:
+			kind, why = putVoter, "it has moved from "+string(old.Address)
+		case old.Address != want.Address:
+			kind, why = putNonVoter, "it has moved from "+string(old.Address)
+		}
+		if kind == putVoter || kind == putNonVoter {
+			former, clear := addressOf(have, want, known)
+			if !clear {
+				continue // it comes free when its present owner, which is alive elsewhere, gets its own
+			}
+			if former.ID != "" {
+				out = append(out, peerChange{remove, former, "server " + string(want.ID) + " has its address now"})
+			}
+		}
+		if kind != "" {
+			out = append(out, peerChange{kind, want, why})
+		}
+	}
+	return out
+}
+
+// addressOf finds the other server that has the wanted address in raft's list: raft allows each once. Clear: there is none,
+// or one that is gone, as after a server was set up anew.
+func addressOf(have []raft.Server, want raft.Server, known map[string]Member) (former raft.Server, clear bool) {
+	for _, s := range have {
+		if s.Address == want.Address && s.ID != want.ID {
+			m, ok := known[string(s.ID)]
+			return s, !ok || m.Status != Alive && m.Status != Leaving
+		}
+	}
+	return raft.Server{}, true
+}
