@@ -1,0 +1,67 @@
+package agent
+
+import (
+	"context"
+	"net/netip"
+
+	"github.com/parleymesh/parley/agent/config"
+	"github.com/parleymesh/parley/agent/dns"
+	agenthttp "github.com/parleymesh/parley/agent/http"
+	"github.com/parleymesh/parley/proxy/snapshot"
+	"github.com/parleymesh/parley/server/acl"
+)
+
+// This file turns the one Config into the options of the parts.
+
+func (a *Agent) dnsOptions() dns.Options {
+	return dns.Options{
+		Client: a.client, Node: a.cfg.NodeName, Datacenter: a.cfg.Datacenter, Domain: a.cfg.Domain, AltDomain: a.cfg.AltDomain,
+		Config: dnsConfig(a.cfg), Logger: a.log,
+	}
+}
+
+func dnsConfig(c *config.Config) dns.Config {
+	d := c.DNSConfig
+	return dns.Config{
+		AllowStale: d.AllowStale, MaxStale: d.MaxStale, NodeTTL: d.NodeTTL, ServiceTTL: d.ServiceTTL,
+		EnableTruncate: d.EnableTruncate, OnlyPassing: d.OnlyPassing, DisableCompression: d.DisableCompression,
+		UDPAnswerLimit: d.UDPAnswerLimit, ARecordLimit: d.ARecordLimit, EnableAdditionalNodeMetaTXT: d.EnableAdditionalNodeMetaTXT,
+		SOA: dns.SOA{Refresh: d.SOA.Refresh, Retry: d.SOA.Retry, Expire: d.SOA.Expire, MinTTL: d.SOA.MinTTL},
+	}
+}
+
+func (a *Agent) httpOptions() agenthttp.Options {
+	c := a.cfg
+	return agenthttp.Options{
+		Node: c.NodeName, Datacenter: c.Datacenter,
+		Client: a.client, Authorizer: acl.Open{}, Members: pool{a.gossip}, Local: a.local, Leaves: a.leaves,
+		Proxies: snapshot.Publisher{Source: a.source}, Self: a.self, Version: a.version(), Leave: a.askToLeave, Reload: a.reload,
+		Metrics: a.metrics, Monitor: a.opts.logs.Follow,
+		DefaultACLPolicy: c.ACL.DefaultPolicy, Headers: c.HTTPConfig.ResponseHeaders,
+		AllowWriteFrom: prefixes(c.HTTPConfig.AllowWriteHTTPFrom), BlockEndpoints: c.HTTPConfig.BlockEndpoints,
+		Debug: c.EnableDebug, MaxValue: c.Limits.KVMaxValueSize, MaxHeader: c.HTTPConfig.MaxHeaderBytes,
+		MaxConnsPerClient: c.Limits.HTTPMaxConnsPerClient, DiscoveryMaxStale: c.DiscoveryMaxStale, Logger: a.log,
+	}
+}
+
+// prefixes reads networks that the configuration has checked.
+func prefixes(texts []string) []netip.Prefix {
+	var out []netip.Prefix
+	for _, text := range texts {
+		if p, err := netip.ParsePrefix(text); err == nil {
+			out = append(out, p)
+		}
+	}
+	return out
+}
+
+func (a *Agent) version() agenthttp.Version {
+	b := a.opts.Build
+	return agenthttp.Version{SHA: b.Commit, BuildDate: b.Date.Format("2006-01-02T15:04:05Z07:00"), HumanVersion: b.Version}
+}
+
+// askToLeave has the agent leave and stop once the request is answered.
+func (a *Agent) askToLeave(context.Context) error {
+	a.leave.Do(func() { close(a.leaving) })
+	return nil
+}

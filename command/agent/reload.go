@@ -1,0 +1,38 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+
+	"github.com/parleymesh/parley/api"
+)
+
+// reload reads the configuration again and puts into force what may change while the agent runs: log level, certificates, DNS,
+// services and checks of files. On an error everything stays as it was.
+func (a *Agent) reload(context.Context) error {
+	a.reloading.Lock()
+	defer a.reloading.Unlock()
+	if a.opts.Reload == nil {
+		return api.Errorf(http.StatusInternalServerError, "this agent has no configuration to read again")
+	}
+	next, err := a.opts.Reload()
+	if err != nil {
+		return fmt.Errorf("reload: %w", err)
+	}
+	t := next.TLS
+	err = errors.Join(a.tls.rpc.Reload(t.InternalRPC), a.tls.https.Reload(t.HTTPS), a.tls.grpc.Reload(t.GRPC))
+	if err != nil {
+		return fmt.Errorf("reload: certificates: %w", err)
+	}
+	if err := a.local.Reload(next.Services, next.Checks); err != nil {
+		return fmt.Errorf("reload: %w", err)
+	}
+	a.dns.Configure(dnsConfig(next))
+	if err := a.opts.logs.setLevel(next); err != nil {
+		return fmt.Errorf("reload: %w", err)
+	}
+	a.log.Info("configuration reloaded", "services", len(next.Services), "checks", len(next.Checks))
+	return nil
+}

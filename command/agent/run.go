@@ -1,0 +1,162 @@
+package agent
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/parleymesh/parley/agent/config"
+)
+
+// stopTime bounds an orderly stop; what has not ended then is left to the end of the process.
+const stopTime = 15 * time.Second
+
+// leaveTime bounds an orderly leave.
+const leaveTime = 20 * time.Second
+
+// Run starts an agent, keeps it until a signal, its API or a failure ends it, and returns the exit status. The banner and the
+// log go to stdout; why it could not start goes to stderr.
+func Run(ctx context.Context, s config.Sources, b Build, stdout, stderr io.Writer) int {
+	cfg, warnings, err := config.Load(s)
+	if err != nil {
+		return complain(stderr, err)
+	}
+	level, err := config.ParseLevel(cfg.LogLevel)
+	if err != nil {
+		return complain(stderr, err)
+	}
+	signals := make(chan os.Signal, 4)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	defer signal.Stop(signals)
+
+	logs := newLogs(stdout, cfg.LogJSON, level)
+	for _, w := range warnings {
+		logs.logger().Warn(w.String(), "component", "config")
+	}
+	if err := writePid(cfg.PidFile); err != nil {
+		return complain(stderr, err)
+	}
+	defer removePid(cfg.PidFile)
+
+	a, err := New(ctx, Options{Config: cfg, Build: b, logs: logs, Reload: func() (*config.Config, error) {
+		next, warnings, err := config.Load(s)
+		for _, w := range warnings {
+			logs.logger().Warn(w.String(), "component", "config")
+		}
+		return next, err
+	}})
+	if err != nil {
+		return complain(stderr, err)
+	}
+	if !cfg.LogJSON {
+		_, _ = io.WriteString(stdout, a.banner())
+	}
+	return a.wait(ctx, signals, stderr)
+}
+
+func complain(stderr io.Writer, err error) int {
+	for line := range strings.Lines(err.Error()) {
+		fmt.Fprintf(stderr, "Error: %s\n", strings.TrimSuffix(line, "\n"))
+	}
+	return 1
+}
+
+// wait stays until something ends the agent, and stops it.
+func (a *Agent) wait(ctx context.Context, signals <-chan os.Signal, stderr io.Writer) int {
+	leave := false
+	for {
+		select {
+		case s := <-signals:
+			if s == syscall.SIGHUP {
+				if err := a.reload(context.Background()); err != nil {
+					a.log.Error("configuration not reloaded, the former one stays in force", "err", err)
+				}
+				continue
+			}
+			leave = s == syscall.SIGTERM && a.cfg.LeavesOnTerminate() || s == os.Interrupt && a.cfg.LeavesOnInterrupt()
+			a.log.Info("stopping", "signal", s.String(), "leaves", leave)
+		case <-a.leaving:
+			leave = true
+			a.log.Info("stopping, as asked through the API", "leaves", true)
+		case err := <-a.failed:
+			a.log.Error("stopping", "err", err)
+			_ = a.stop(false)
+			return complain(stderr, err)
+		case <-ctx.Done():
+		}
+		break
+	}
+	if err := a.stop(leave); err != nil {
+		return complain(stderr, err)
+	}
+	return 0
+}
+
+// stop ends the agent within bounds of time. A second signal ends the process as it does any other.
+func (a *Agent) stop(leave bool) error {
+	signal.Reset(os.Interrupt, syscall.SIGTERM)
+	if leave {
+		ctx, cancel := context.WithTimeout(context.Background(), leaveTime)
+		defer cancel()
+		if err := a.Leave(ctx); err != nil {
+			a.log.Warn("not left in good order", "err", err)
+		}
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), stopTime)
+	defer cancel()
+	return a.Stop(ctx)
+}
+
+func writePid(file string) error {
+	if file == "" {
+		return nil
+	}
+	if err := os.WriteFile(file, []byte(strconv.Itoa(os.Getpid())), 0o644); err != nil {
+		return fmt.Errorf("pid_file: %w", err)
+	}
+	return nil
+}
+
+func removePid(file string) {
+	if file != "" {
+		_ = os.Remove(file)
+	}
+}
+
+// banner says who this agent is and where it is reached.
+func (a *Agent) banner() string {
+	c, l := a.cfg, a.listen
+	lines := [][2]string{
+		{"Version", "parley " + a.opts.Build.Version},
+		{"Node name", c.NodeName},
+		{"Node id", a.nodeID},
+		{"Datacenter", c.Datacenter},
+		{"Server", fmt.Sprintf("%t (bootstrap: %t, expect: %d)", c.Server, c.Bootstrap, c.BootstrapExpect)},
+		{"Client address", fmt.Sprintf("%s (HTTP %s, HTTPS %s, gRPC %s, gRPC-TLS %s, DNS %s)", c.ClientAddr,
+			portText(l.httpN), portText(l.httpsN), portText(l.grpcN), portText(l.tlsN), portText(l.dnsN))},
+		{"Cluster address", fmt.Sprintf("%s (LAN %d, RPC %d)", c.Addrs.Advertise, l.serfLANN, a.rpcPort())},
+		{"Encryption", fmt.Sprintf("gossip: %t, RPC verifies: %t", c.Encrypt != "", c.TLS.InternalRPC.VerifyOutgoing)},
+	}
+	if c.Server {
+		lines = append(lines, [2]string{"Intentions", c.Intentions.String()})
+	}
+	var b strings.Builder
+	b.WriteString("==> Parley agent running\n")
+	for _, line := range lines {
+		fmt.Fprintf(&b, "%17s: %s\n", line[0], line[1])
+	}
+	return b.String()
+}
+
+func portText(port int) string {
+	if port < 0 {
+		return "closed"
+	}
+	return strconv.Itoa(port)
+}
