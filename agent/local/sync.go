@@ -191,7 +191,7 @@ func refusal(err error) bool {
 // syncLog says what goes wrong once and not each time.
 type syncLog struct {
 	mu      sync.Mutex
-	away    bool              // no server answers
+	away    bool               // no server answers
 	refused map[string]refused // what the servers refuse
 	round   int                // counts comparisons
 }
