@@ -32,7 +32,7 @@ func (w *world) agent(t *testing.T) (remote *Remote, polls *atomic.Int64) {
 		body, hash, err := publisher.Snapshot(ctx, id, r.Header.Get("X-Consul-Token"), r.FormValue("hash"))
 		switch {
 		case errors.Is(err, context.DeadlineExceeded):
-			http.Error(rw, "not yet", 503)
+			http.Error(rw, "not yet", http.StatusServiceUnavailable)
 		case err != nil:
 			http.Error(rw, err.Error(), api.StatusOf(err))
 		default:
