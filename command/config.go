@@ -124,6 +124,7 @@ func configRead(c *cli.Context, client *api.Client) error {
 	if err != nil {
 		return failed(err, "reading config entry %s/%s", kind, name)
 	}
+	entry.Common().Hash = 0 // the servers' own, and none of what is written
 	return showJSON(c.App.Writer, entry, "    ")
 }
 

@@ -389,7 +389,7 @@ func (p *peer) config(r *http.Request, rest string, body []byte) (any, error) {
 		if key = e.EntryKind() + "/" + e.EntryName(); !cas() {
 			return false, nil
 		}
-		e.Common().CreateIndex, e.Common().ModifyIndex = 48, 48
+		e.Common().CreateIndex, e.Common().ModifyIndex, e.Common().Hash = 48, 48, 7
 		p.entries[key] = e
 		return true, nil
 	case r.Method == http.MethodDelete:
