@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -116,8 +117,8 @@ func TestTheNounsAnswersMakeASnapshot(t *testing.T) {
 		}
 		s.apply(intention.SetDefault{Allow: false, Why: "nobody said otherwise"})
 		got := w.next(stream)
-		if got.Policy.DefaultAllow || got.Policy.DefaultWhy != "nobody said otherwise" || got.Protocol != "tcp" || len(got.Endpoints) != 1 {
-			t.Errorf("got %+v", got)
+		if got.Policy.DefaultAllow || !strings.Contains(got.Policy.DefaultWhy, "nobody said otherwise") || got.Protocol != "tcp" || len(got.Endpoints) != 1 {
+			t.Errorf("got %+v", got.Policy)
 		}
 
 		s.apply(catalog.Register{Registration: api.Registration{Node: "n1", Address: "10.0.0.1", Service: &api.Service{
@@ -146,7 +147,7 @@ func TestTheNounsAnswersMakeASnapshot(t *testing.T) {
 		}
 		s.apply(intention.Delete{Source: "*", Destination: "web"})
 		got = w.next(stream)
-		if d := got.Authorize(ca.ServiceID(got.TrustDomain, "dc1", "other").String()); d.Allowed || d.Why != "nobody said otherwise" {
+		if d := got.Authorize(ca.ServiceID(got.TrustDomain, "dc1", "other").String()); d.Allowed || !strings.Contains(d.Why, "nobody said otherwise") {
 			t.Errorf("got %+v", d)
 		}
 	})
