@@ -21,7 +21,9 @@ import (
 	"github.com/parleymesh/parley/api"
 	"github.com/parleymesh/parley/server/ca"
 	"github.com/parleymesh/parley/server/catalog"
+	"github.com/parleymesh/parley/server/configentry"
 	"github.com/parleymesh/parley/server/core"
+	"github.com/parleymesh/parley/server/intention"
 	"github.com/parleymesh/parley/server/kv"
 	"github.com/parleymesh/parley/server/operator"
 	"github.com/parleymesh/parley/server/state"
@@ -45,12 +47,18 @@ type agent struct {
 // nouns is what the server of the tests knows.
 func nouns() core.Types {
 	return core.NewTypes(
-		[]verb.Command{catalog.Register{}, catalog.Deregister{}, kv.Put{}, kv.Delete{}, ca.Install{}, ca.SetConfiguration{}},
+		[]verb.Command{
+			catalog.Register{}, catalog.Deregister{}, kv.Put{}, kv.Delete{}, ca.Install{}, ca.SetConfiguration{},
+			configentry.Put{}, configentry.Delete{},
+			intention.Create{}, intention.Update{}, intention.Upsert{}, intention.DeleteByID{}, intention.Delete{}, intention.SetDefault{},
+		},
 		[]verb.Query{
 			catalog.Nodes{}, catalog.NodeByID{}, catalog.Node{}, catalog.Services{}, catalog.Instances{}, catalog.Health{}, catalog.Checks{},
 			operator.Leader{}, operator.Peers{}, operator.RaftConfiguration{},
 			kv.Get{}, kv.List{}, kv.Keys{},
 			ca.Roots{}, ca.Configuration{}, ca.Sign{},
+			configentry.Get{}, configentry.List{}, configentry.Chain{},
+			intention.List{}, intention.ByID{}, intention.Exact{}, intention.Match{}, intention.Check{}, intention.Policy{},
 		},
 	)
 }

@@ -3,10 +3,15 @@ package http
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"strconv"
+	"strings"
 
 	"github.com/parleymesh/parley/api"
+	"github.com/parleymesh/parley/server/ca"
+	"github.com/parleymesh/parley/server/intention"
+	"github.com/parleymesh/parley/server/verb"
 )
 
 // Leaves holds the certificates of this host's services.
@@ -29,6 +34,7 @@ type Proxies interface {
 var meshRoutes = []route{
 	on("/v1/agent/connect/ca/leaf/", get(agentLeaf)),
 	on("/v1/agent/connect/proxy/", get(agentProxy)),
+	on("/v1/agent/connect/authorize", post(agentAuthorize)),
 }
 
 // agentLeaf hands out a service's certificate and key. With ?index it waits until the certificate is a newer one.
@@ -90,4 +96,57 @@ func agentProxy(r *request) (any, error) {
 	}
 	r.w.Header().Set("X-Consul-ContentHash", hash)
 	return body, nil
+}
+
+// agentAuthorize tells a service that speaks mTLS itself whether its client may connect. Who the client is, TLS has proved.
+func agentAuthorize(r *request) (any, error) {
+	var ask api.AuthorizeRequest
+	if err := r.decode(&ask); err != nil {
+		return nil, err
+	}
+	if err := r.onlyDefaultTenant(ask.Namespace, ask.Partition); err != nil {
+		return nil, err
+	}
+	if ask.Target == "" {
+		return nil, api.Errorf(http.StatusBadRequest, "Target service must be specified")
+	}
+	id, err := ca.ParseID(ask.ClientCertURI)
+	if err != nil || id.Kind != ca.Service {
+		return nil, api.Errorf(http.StatusBadRequest, "ClientCertURI not a valid Connect identifier: it must be the SPIFFE id of a service, as spiffe://<trust domain>/ns/default/dc/<datacenter>/svc/<service>")
+	}
+	if err := r.need("service", ask.Target, api.Write); err != nil {
+		return nil, err
+	}
+	d, err := r.judge(id, ask.Target)
+	if err != nil {
+		return nil, err
+	}
+	r.w.Header().Set("X-Cache", "MISS")
+	return api.AuthorizeReply{Authorized: d.Allowed, Reason: d.Why}, nil
+}
+
+// judge decides by the rule by which proxies do. An identity of another mesh, or of a part of one that there is not, is no
+// service of this one, whatever it is called.
+func (r *request) judge(id ca.ID, target string) (api.Decision, error) {
+	a, err := r.peek(ca.Roots{})
+	if err != nil {
+		return api.Decision{}, err
+	}
+	for _, roots := range verb.Values[*api.CARoots](a) {
+		if roots.TrustDomain != "" && !strings.EqualFold(roots.TrustDomain, id.TrustDomain) {
+			return api.Decision{Why: fmt.Sprintf("the trust domain of %s is not that of this mesh, which is %s", id, roots.TrustDomain)}, nil
+		}
+	}
+	if id.Namespace != "" || id.Partition != "" {
+		return api.Decision{Why: fmt.Sprintf("%s is of another namespace or partition than the default one, the only one here", id)}, nil
+	}
+	a, err = r.peek(intention.Check{Source: id.Name, Destination: target})
+	if err != nil {
+		return api.Decision{}, err
+	}
+	row, err := only(a)
+	if err != nil {
+		return api.Decision{}, err
+	}
+	return *row.Value.(*api.Decision), nil
 }

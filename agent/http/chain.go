@@ -1,0 +1,46 @@
+package http
+
+import (
+	"cmp"
+	"net/http"
+
+	"github.com/parleymesh/parley/api"
+	"github.com/parleymesh/parley/server/configentry"
+)
+
+var chainRoutes = []route{
+	on("/v1/discovery-chain/", get(discoveryChain), post(discoveryChain)),
+}
+
+// chainOverrides is the body with which somebody asks how a chain would be for a proxy with settings of its own.
+type chainOverrides struct {
+	OverrideConnectTimeout api.Duration
+	OverrideProtocol       string
+	OverrideMeshGateway    api.MeshGateway
+}
+
+// discoveryChain shows how a service's name becomes instances.
+func discoveryChain(r *request) (any, error) {
+	if r.name == "" {
+		return nil, api.Errorf(http.StatusBadRequest, "Missing chain name")
+	}
+	if r.Method == http.MethodPost {
+		var over chainOverrides
+		if err := r.decodeAs(http.StatusBadRequest, "Request decoding failed", &over); err != nil {
+			return nil, err
+		}
+		if over != (chainOverrides{}) {
+			return nil, api.Errorf(http.StatusBadRequest, "this release compiles chains without overrides; leave the fields that begin with Override out")
+		}
+	}
+	datacenter := cmp.Or(r.param("compile-dc"), r.param("dc"), r.s.opts.Datacenter)
+	a, err := r.discover(configentry.Chain{Service: r.name, Datacenter: datacenter})
+	if err != nil {
+		return nil, err
+	}
+	row, err := only(a)
+	if err != nil {
+		return nil, err
+	}
+	return struct{ Chain any }{row.Value}, nil
+}
