@@ -10,10 +10,16 @@ import (
 	"github.com/parleymesh/parley/api"
 )
 
+// maxKey bounds the length of a key. Its outer folders are each a topic, so it must not be a value in disguise.
+const maxKey = 4096
+
 // checkKey is the shape of a key.
 func checkKey(key string) error {
 	if key == "" {
 		return api.Errorf(http.StatusBadRequest, "Missing key name")
+	}
+	if len(key) > maxKey {
+		return api.Errorf(http.StatusBadRequest, "key %.20q... is %d bytes long, at most %d are allowed", key, len(key), maxKey)
 	}
 	return nil
 }

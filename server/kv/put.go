@@ -1,7 +1,7 @@
 package kv
 
 import (
-	"bytes"
+	"net/http"
 
 	"github.com/parleymesh/parley/api"
 	"github.com/parleymesh/parley/server/state"
@@ -33,9 +33,6 @@ func (p Put) Apply(tx *state.Tx) (any, error) {
 	}
 	next := api.KVPair{Key: p.Key, Value: p.Value, Flags: p.Flags}
 	if old != nil {
-		if old.Flags == p.Flags && bytes.Equal(old.Value, p.Value) {
-			return true, nil // who waits for the key waits for another value
-		}
 		next.LockIndex, next.Session = old.LockIndex, old.Session
 	}
 	state.PutKey(tx, next)
@@ -65,7 +62,7 @@ func (Delete) CommandType() string { return "kv.delete" }
 func (d Delete) Validate() error {
 	if d.Recurse {
 		if d.CAS != nil {
-			return api.Errorf(400, "cas and recurse cannot be used together: cas compares one key")
+			return api.Errorf(http.StatusBadRequest, "cas and recurse cannot be used together: cas compares one key")
 		}
 		return nil // an empty prefix is all keys
 	}

@@ -88,7 +88,7 @@ func (q Keys) Read(tx *state.Tx) ([]*verb.Row, error) {
 			continue
 		}
 		last = name
-		rows = append(rows, &verb.Row{Key: name, Value: &name, Needs: []api.Permission{{Resource: "key", Name: name, Access: api.List}}})
+		rows = append(rows, &verb.Row{Key: name, Value: &name, Needs: permission(name, api.Read)})
 	}
 	return rows, nil
 }
