@@ -1,6 +1,7 @@
 package http
 
 import (
+	"cmp"
 	"encoding/json"
 	"net/http"
 	"slices"
@@ -25,6 +26,8 @@ func catalogRegister(r *request) (any, error) {
 	if err := r.decode(&c.Registration); err != nil {
 		return nil, err
 	}
+	// A node is where it is registered.
+	c.Datacenter = cmp.Or(c.Datacenter, r.param("dc"), r.s.opts.Datacenter)
 	if _, err := r.applyAt(c.Datacenter, c); err != nil {
 		return nil, err
 	}

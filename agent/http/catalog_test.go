@@ -163,3 +163,16 @@ func TestDeregister(t *testing.T) {
 		t.Error(got)
 	}
 }
+
+// A node is shown in the datacenter in which it was registered, whoever named it.
+func TestRegisterNamesDatacenter(t *testing.T) {
+	a := start(t)
+	a.register(`{"Node": "n1", "Address": "10.0.0.1"}`)
+	a.do("PUT", "/v1/catalog/register?dc=dc1", `{"Node": "n2", "Address": "10.0.0.2"}`).is(200, "true")
+	a.register(`{"Node": "n3", "Address": "10.0.0.3", "Datacenter": "dc1"}`)
+	if got := names(a.do("GET", "/v1/catalog/nodes"), "Datacenter"); got != "dc1 dc1 dc1" {
+		t.Errorf("datacenters: %s", got)
+	}
+	a.do("PUT", "/v1/catalog/register", `{"Node": "n4", "Address": "10.0.0.4", "Datacenter": "dc9"}`).is(500, "No path to datacenter")
+	a.do("GET", "/v1/health/service/web?dc=dc9").is(500, "No path to datacenter").has("X-Consul-Index", "")
+}

@@ -51,6 +51,9 @@ func (r *request) entry() (kind, name string) {
 
 func configGet(r *request) (any, error) {
 	kind, name := r.entry()
+	if _, err := api.NewConfigEntry(kind); kind != "" && err != nil {
+		return nil, api.Errorf(http.StatusInternalServerError, "%v", err)
+	}
 	if name == "" {
 		return orError(configList(r, kind))
 	}

@@ -34,10 +34,14 @@ func healthService(r *request, mesh bool) (any, error) {
 		passing = func(e *api.ServiceEntry) bool { return catalog.Passing(e, true) }
 	}
 	rows, err := list(r, catalog.Health{Service: r.name, Mesh: mesh}, ofNode, tagged, passing)
-	if err == nil && r.flag("cached") {
+	if err != nil {
+		r.hideMeta()
+		return nil, err
+	}
+	if r.flag("cached") {
 		r.w.Header().Set("X-Cache", "MISS")
 	}
-	return near(r, rows, func(e *api.ServiceEntry) string { return e.Node.Node }), err
+	return near(r, rows, func(e *api.ServiceEntry) string { return e.Node.Node }), nil
 }
 
 // passing reads ?passing, which means yes when it has no value.

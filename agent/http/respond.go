@@ -196,6 +196,13 @@ func (r *request) showMeta(a verb.Answer) {
 	}
 }
 
+// hideMeta takes back what showMeta told, where the public API does not tell it with an error.
+func (r *request) hideMeta() {
+	for _, name := range []string{"X-Consul-Index", "X-Consul-KnownLeader", "X-Consul-LastContact", "X-Consul-Query-Backend"} {
+		r.w.Header().Del(name)
+	}
+}
+
 // writeError answers with the status that the error carries, and its text.
 func writeError(w http.ResponseWriter, err error) {
 	h := w.Header()
