@@ -73,23 +73,18 @@ type Agent struct {
 }
 
 // New starts an agent. On an error nothing is left running.
-func New(ctx context.Context, o Options) (a *Agent, err error) {
-	cfg := o.Config
-	a = &Agent{
-		cfg: cfg, opts: o, log: o.logs.logger(),
+func New(ctx context.Context, o Options) (*Agent, error) {
+	a := &Agent{
+		cfg: o.Config, opts: o, log: o.logs.logger(),
 		failed: make(chan error, 8), leaving: make(chan struct{}),
 	}
-	defer func() {
-		if err != nil {
-			_ = a.Stop(context.WithoutCancel(ctx))
-		}
-	}()
 	steps := []func() error{
 		a.refuse, a.openData, a.openTLS, a.openListeners, a.startMetrics,
 		a.startGossip, a.startServing, a.startLocal, a.startMesh, a.startDNS, a.startHTTP,
 	}
 	for _, step := range steps {
 		if err := step(); err != nil {
+			_ = a.Stop(context.WithoutCancel(ctx))
 			return nil, err
 		}
 	}
