@@ -35,6 +35,7 @@ type healthCheck struct {
 	run      runner      // nil: nothing runs
 	deferred *time.Timer // until the output is synced; nil: none is waiting
 	reaper   *time.Timer // until the service is deregistered; nil: none is
+	heard    bool        // it has had a result
 	logged   bool        // that it has been synced
 }
 
@@ -169,17 +170,24 @@ func (s *State) result(c *healthCheck, status, output string) {
 	if s.checks[c.id] != c || c.value.Status == status && c.value.Output == output {
 		return
 	}
-	before := c.value.Status
-	v := *c.value
+	before := *c.value
+	first := !c.heard && before.Output == "" // the catalog does not know why it is critical
+	c.heard = true
+	v := before
 	v.Status, v.Output = status, output
 	c.value = &v
 	s.checksChanged(v.ServiceID)
 	signal(s.changed)
-	if before == status {
+	switch {
+	case before.Status != status:
+	case first:
+		s.dirtyCheck(c)
+		return
+	default:
 		s.deferOutput(c)
 		return
 	}
-	s.log.Info("check changed", "check", c.id, "service", v.ServiceID, "from", before, "to", status)
+	s.log.Info("check changed", "check", c.id, "service", v.ServiceID, "from", before.Status, "to", status)
 	c.watchCritical(s)
 	s.dirtyCheck(c)
 }
