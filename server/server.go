@@ -133,6 +133,8 @@ func raftConfig(o Options) *raft.Config {
 		cfg.HeartbeatTimeout, cfg.ElectionTimeout, cfg.LeaderLeaseTimeout = m*time.Second, m*time.Second, m*500*time.Millisecond
 	}
 	cfg.BatchApplyCh = true
+	// Who is removed stays, without a vote, until it is stopped: core decides when raft stops.
+	cfg.ShutdownOnRemove = false
 	cfg.Logger = o.RaftLog
 	// A snapshot is taken when the log has grown by so many entries; the log is cut then but for a tail, from which a
 	// follower that was away for a moment catches up.

@@ -1,13 +1,16 @@
 package server
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"path/filepath"
 
 	"github.com/hashicorp/raft"
 	wal "github.com/hashicorp/raft-wal"
+	"github.com/hashicorp/raft-wal/metadb"
 )
 
 // segmentSize is small so that the log shrinks soon after a snapshot.
@@ -36,7 +39,7 @@ func onDisk(dataDir string, logs io.Writer) (storage, error) {
 	if err := makeDir(filepath.Join(dir, "wal")); err != nil {
 		return storage{}, err
 	}
-	log, err := wal.Open(filepath.Join(dir, "wal"), wal.WithSegmentSize(segmentSize))
+	log, err := openLog(filepath.Join(dir, "wal"))
 	if err != nil {
 		return storage{}, fmt.Errorf("open the raft log in %s: %w; nothing was changed. Restore the directory, or move it away so that this server fetches everything from the others anew", dir, err)
 	}
@@ -50,4 +53,53 @@ func onDisk(dataDir string, logs io.Writer) (storage, error) {
 		return storage{}, errors.Join(fmt.Errorf("cache the raft log: %w", err), log.Close())
 	}
 	return storage{logs: cached, stable: log, snapshots: snapshots, close: log.Close}, nil
+}
+
+// openLog opens the log. On an error nothing stays open.
+func openLog(dir string) (*wal.WAL, error) {
+	if err := checkSegments(dir); err != nil {
+		return nil, err
+	}
+	var meta metadb.BoltMetaDB
+	log, err := wal.Open(dir, wal.WithSegmentSize(segmentSize), wal.WithMetaStore(&meta))
+	if err != nil {
+		return nil, errors.Join(err, meta.Close())
+	}
+	return log, nil
+}
+
+// segmentMagic is what every segment of the log begins with, from the first entry on.
+const segmentMagic = 0x58eb6b0d
+
+// checkSegments refuses a log of which a segment begins with something else. The library takes such a last segment for one
+// that was never written to and begins it anew: entries that were acknowledged would be gone without a word.
+func checkSegments(dir string) error {
+	names, err := filepath.Glob(filepath.Join(dir, "*.wal"))
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		begins, err := beginning(name)
+		if err != nil {
+			return err
+		}
+		if begins != 0 && begins != segmentMagic {
+			return fmt.Errorf("%s is damaged: it begins with %#x", name, begins)
+		}
+	}
+	return nil
+}
+
+// beginning reads the first eight bytes of a file; what is missing is zero.
+func beginning(name string) (uint64, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return 0, err
+	}
+	defer f.Close()
+	var b [8]byte
+	if _, err := io.ReadFull(f, b[:]); err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
+		return 0, fmt.Errorf("read %s: %w", name, err)
+	}
+	return binary.LittleEndian.Uint64(b[:]), nil
 }

@@ -94,8 +94,12 @@ func (c *Core) replicate(e verb.Envelope, cmd verb.Command) (verb.Result, error)
 	if err != nil {
 		return verb.Result{}, err
 	}
-	f := c.raft.Apply(data, c.opts.Hold)
-	if err := f.Error(); err != nil {
+	var f raft.ApplyFuture
+	err = c.ask(func() error {
+		f = c.raft.Apply(data, c.opts.Hold)
+		return f.Error()
+	})
+	if err != nil {
 		return verb.Result{}, appendError(err)
 	}
 	o := f.Response().(outcome)

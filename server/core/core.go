@@ -80,6 +80,9 @@ type Core struct {
 	mu      sync.Mutex
 	term    context.Context // while this server leads and is ready
 	changed chan struct{}   // closed and replaced when leadership, here or elsewhere, changes
+	closing bool            // raft is asked nothing more
+
+	calls sync.WaitGroup // what waits for raft's answer
 
 	failed chan error // receives why the FSM stopped
 	cancel context.CancelFunc
@@ -112,7 +115,7 @@ func New(o Options) (*Core, error) {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	c.cancel = cancel
-	c.verify.ask = func() error { return c.raft.VerifyLeader().Error() }
+	c.verify.ask = func() error { return c.ask(func() error { return c.raft.VerifyLeader().Error() }) }
 	c.done.Go(func() { c.reign(ctx) })
 	c.done.Go(func() { c.observe(ctx) })
 	return c, nil
@@ -199,9 +202,28 @@ func (c *Core) observe(ctx context.Context) {
 	}
 }
 
-// Close stops the loops, raft and all views, and waits for them. Handing leadership over first is the caller's part.
+// ask has raft do something and waits for its answer. Raft answers all that it is asked while it runs, but forgets what
+// waits in its queue when it stops: nothing may be asked then.
+func (c *Core) ask(do func() error) error {
+	c.mu.Lock()
+	if c.closing {
+		c.mu.Unlock()
+		return raft.ErrNotLeader
+	}
+	c.calls.Add(1)
+	c.mu.Unlock()
+	defer c.calls.Done()
+	return do()
+}
+
+// Close stops the loops, raft and all views, and waits for them. Writes under way end first: they are committed, or a leader
+// that cannot reach the others finds out within its lease. Handing leadership over before is the caller's part.
 func (c *Core) Close() error {
+	c.mu.Lock()
+	c.closing = true
+	c.mu.Unlock()
 	c.cancel()
+	c.calls.Wait()
 	err := c.raft.Shutdown().Error()
 	c.done.Wait()
 	c.views.Close()

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"runtime"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -152,6 +154,7 @@ func newCluster(t *testing.T, n int, loops ...Loop) *cluster {
 		cfg := raft.DefaultConfig()
 		cfg.LocalID = s.ID
 		cfg.Logger = hclog.NewNullLogger()
+		cfg.BatchApplyCh = true // as servers have it
 		store, snaps := raft.NewInmemStore(), raft.NewInmemSnapshotStore()
 		if err := raft.BootstrapCluster(cfg, store, store, snaps, c.transports[s.Address], raft.Configuration{Servers: servers}); err != nil {
 			t.Fatal(err)
@@ -500,4 +503,32 @@ func TestSnapshotRestoresAllAndRefusesDamage(t *testing.T) {
 		}
 		c.close()
 	})
+}
+
+// Raft forgets what waits in its queue when it stops: whoever waits for it would do so for ever.
+func TestCloseAnswersWritesUnderWay(t *testing.T) {
+	for range 20 {
+		synctest.Test(t, func(t *testing.T) {
+			c := newCluster(t, 1)
+			l := c.leader()
+			var writers sync.WaitGroup
+			for i := range 20 {
+				writers.Go(func() {
+					ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+					defer cancel()
+					for ctx.Err() == nil {
+						if _, err := l.Apply(ctx, verb.Options{}, put{Key: fmt.Sprint(i)}); err != nil {
+							if !verb.Retriable(err) {
+								t.Error(err)
+							}
+							return
+						}
+					}
+				})
+			}
+			runtime.Gosched()
+			c.close()
+			writers.Wait()
+		})
+	}
 }

@@ -124,7 +124,9 @@ func (c *Core) newTerm(l Loop) *Term { return &Term{core: c, Log: c.opts.Logger.
 // prepare applies the first entry of the term and does the loops' preparations. It reports whether leadership lasted.
 func (c *Core) prepare(ctx context.Context) bool {
 	began := time.Now()
-	if !c.retry(ctx, "first entry of the term", func() error { return c.raft.Barrier(time.Minute).Error() }) {
+	if !c.retry(ctx, "first entry of the term", func() error {
+		return c.ask(func() error { return c.raft.Barrier(time.Minute).Error() })
+	}) {
 		return false
 	}
 	for _, l := range c.opts.Loops {
