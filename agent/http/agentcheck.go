@@ -57,7 +57,7 @@ func agentCheckRegister(r *request) (any, error) {
 	if err := r.decode(&def); err != nil {
 		return nil, err
 	}
-	if err := r.onlyDefaultTenant(def.Namespace, def.Partition); err != nil {
+	if err := onlyDefaultTenant(def.Namespace, def.Partition); err != nil {
 		return nil, err
 	}
 	if def.Name == "" {

@@ -86,7 +86,7 @@ func agentServiceRegister(r *request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := r.onlyDefaultTenant(def.Namespace, def.Partition); err != nil {
+	if err := onlyDefaultTenant(def.Namespace, def.Partition); err != nil {
 		return nil, err
 	}
 	if def.Name == "" {
@@ -116,11 +116,8 @@ func (r *request) yes(name string) (bool, error) {
 	return b, nil
 }
 
-// onlyDefaultTenant refuses what belongs elsewhere, in the body as in the query string.
-func (r *request) onlyDefaultTenant(namespace, partition string) error {
-	if _, err := r.place(); err != nil {
-		return err
-	}
+// onlyDefaultTenant refuses a body that belongs elsewhere.
+func onlyDefaultTenant(namespace, partition string) error {
 	if !defaultTenant(namespace) {
 		return api.Errorf(http.StatusBadRequest, "Namespace is %q, but only %q exists in this release", namespace, api.DefaultTenant)
 	}

@@ -70,6 +70,9 @@ func TestAgentServiceRefusals(t *testing.T) {
 	a.do("PUT", "/v1/agent/service/register?ns=other", `{"Name": "x"}`).is(400, `"ns"`)
 	a.do("POST", "/v1/agent/service/register", `{"Name": "x"}`).is(405, "method POST not allowed").has("Allow", "OPTIONS,PUT")
 	a.do("GET", "/v1/agent/services").is(200, "{}")
+	for _, path := range []string{"services", "checks", "service/x", "health/service/name/x", "connect/ca/leaf/x", "connect/proxy/x", "members"} {
+		a.do("GET", "/v1/agent/"+path+"?ns=other").is(400, `"ns" is "other"`)
+	}
 }
 
 func TestAgentServiceTokens(t *testing.T) {

@@ -30,7 +30,8 @@ func discoveryChain(r *request) (any, error) {
 			return nil, err
 		}
 		if over != (chainOverrides{}) {
-			return nil, api.Errorf(http.StatusBadRequest, "this release compiles chains without overrides; leave the fields that begin with Override out")
+			return nil, api.Errorf(http.StatusBadRequest,
+				"this release compiles chains without overrides; leave the fields that begin with Override out")
 		}
 	}
 	datacenter := cmp.Or(r.param("compile-dc"), r.param("dc"), r.s.opts.Datacenter)

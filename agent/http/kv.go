@@ -60,7 +60,8 @@ func kvPut(r *request) (any, error) {
 		return nil, err
 	}
 	if r.flag("acquire") || r.flag("release") {
-		return nil, api.Errorf(http.StatusBadRequest, "acquire and release lock a key for a session, and this release has no sessions; use ?cas to change a key that nobody else has changed")
+		return nil, api.Errorf(http.StatusBadRequest, "acquire and release lock a key for a session, and this release has no sessions; "+
+			"use ?cas to change a key that nobody else has changed")
 	}
 	o, err := r.place()
 	if err != nil {

@@ -17,8 +17,8 @@ import (
 // Leaves holds the certificates of this host's services.
 type Leaves interface {
 	// Leaf returns the service's current certificate with its key, which is signed at the first call, and a channel that is
-	// closed when another has replaced it, whose ModifyIndex is higher. The token must have service:write, which is judged where certificates are
-	// signed.
+	// closed when another has replaced it, whose ModifyIndex is higher. The token must have service:write, which is judged
+	// where certificates are signed.
 	Leaf(ctx context.Context, service, token string) (leaf api.Leaf, replaced <-chan struct{}, err error)
 }
 
@@ -27,7 +27,7 @@ type Proxies interface {
 	// Snapshot waits until the proxy's snapshot has another hash than the given one, which is empty for none, and returns
 	// it encoded as JSON, with its hash. When ctx ends first it returns the same as before, or ctx's error when there was
 	// none. It holds the private key, so the token must have service:write on the proxy's service, or the error has
-	// status 403. An unknown proxy is an error with status 404.
+	// status 403. Whether the proxy is registered yet it need not know.
 	Snapshot(ctx context.Context, proxyID, token, hash string) (body []byte, newHash string, err error)
 }
 
@@ -41,6 +41,9 @@ var meshRoutes = []route{
 func agentLeaf(r *request) (any, error) {
 	if r.name == "" {
 		return nil, api.Errorf(http.StatusInternalServerError, "Missing service name: URI must be either service, agent, server, or kind")
+	}
+	if err := api.CheckName("service name", r.name); err != nil {
+		return nil, err
 	}
 	o, err := r.reading()
 	if err != nil {
@@ -90,12 +93,25 @@ func agentProxy(r *request) (any, error) {
 	case err != nil && r.s.closing.Err() != nil:
 		return nil, errClosing
 	case errors.Is(err, context.DeadlineExceeded):
-		return nil, api.Errorf(http.StatusServiceUnavailable, "not everything that proxy %q needs is known yet; ask again", r.name)
+		return nil, r.whyNoSnapshot()
 	case err != nil:
 		return nil, err
 	}
 	r.w.Header().Set("X-Consul-ContentHash", hash)
 	return body, nil
+}
+
+// whyNoSnapshot tells why the wait for a proxy's first snapshot was in vain.
+func (r *request) whyNoSnapshot() error {
+	switch s, _ := r.s.opts.Local.Service(r.name); {
+	case s == nil:
+		return api.Errorf(http.StatusNotFound,
+			"no proxy with the service ID %q is registered with this agent; register it, or name the ID of the sidecar rather than of its service", r.name)
+	case !s.IsProxy():
+		return api.Errorf(http.StatusBadRequest, "service %q is no proxy; name the ID of its sidecar, such as %q",
+			r.name, r.name+"-sidecar-proxy")
+	}
+	return api.Errorf(http.StatusServiceUnavailable, "not everything that proxy %q needs is known yet; ask again", r.name)
 }
 
 // agentAuthorize tells a service that speaks mTLS itself whether its client may connect. Who the client is, TLS has proved.
@@ -104,7 +120,7 @@ func agentAuthorize(r *request) (any, error) {
 	if err := r.decode(&ask); err != nil {
 		return nil, err
 	}
-	if err := r.onlyDefaultTenant(ask.Namespace, ask.Partition); err != nil {
+	if err := onlyDefaultTenant(ask.Namespace, ask.Partition); err != nil {
 		return nil, err
 	}
 	if ask.Target == "" {
@@ -112,7 +128,8 @@ func agentAuthorize(r *request) (any, error) {
 	}
 	id, err := ca.ParseID(ask.ClientCertURI)
 	if err != nil || id.Kind != ca.Service {
-		return nil, api.Errorf(http.StatusBadRequest, "ClientCertURI not a valid Connect identifier: it must be the SPIFFE id of a service, as spiffe://<trust domain>/ns/default/dc/<datacenter>/svc/<service>")
+		return nil, api.Errorf(http.StatusBadRequest, "ClientCertURI not a valid Connect identifier: it must be the SPIFFE id of a service, "+
+			"as spiffe://<trust domain>/ns/default/dc/<datacenter>/svc/<service>")
 	}
 	if err := r.need("service", ask.Target, api.Write); err != nil {
 		return nil, err

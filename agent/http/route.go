@@ -173,6 +173,9 @@ func (s *Server) endpoint(w http.ResponseWriter, hr *http.Request, rt *route, re
 		return
 	}
 	r, err := s.newRequest(w, hr, rest)
+	if err == nil {
+		_, err = r.place() // for what this agent answers itself as well
+	}
 	if err != nil {
 		writeError(w, err)
 		return
