@@ -200,6 +200,7 @@ func TestBadInput(t *testing.T) {
 		{defaults(`"UpstreamConfig":{"Overrides":[{"Name":"db","Protocol":"no"}]}`), "UpstreamConfig.Overrides[0].Protocol"},
 		{defaults(`"Destination":{"Addresses":[],"Port":1}`), "Destination.Addresses must not be empty"},
 		{defaults(`"Destination":{"Addresses":["a"],"Port":0}`), "Destination.Port 0 is out of range"},
+		{defaults(`"RateLimits":{"InstanceLevel":{"RequestsPerSecond":5}}`), "invalid rate_limits config"},
 		{defaults(`"LocalConnectTimeoutMs":-1`), "LocalConnectTimeoutMs must not be negative"},
 		{`{"Kind":"proxy-defaults","Name":"x"}`, `invalid name ("x"), only "global" is supported`},
 		{`{"Kind":"proxy-defaults","Name":"global","Config":{"protocol":7}}`, "invalid value for protocol: 7"},
@@ -386,7 +387,7 @@ func TestSnapshot(t *testing.T) {
 func FuzzPut(f *testing.F) {
 	for _, text := range []string{
 		webHTTP, allHTTP, requests, `{"kind":"service-intentions","name":"*","sources":{"name":"*","action":"deny"}}`,
-		`{"Kind":"service-defaults","Name":"x","UpstreamConfig":{"Overrides":[{"Name":"db","ConnectTimeoutMs":1}]},"RateLimits":{"InstanceLevel":{"RequestsPerSecond":5}}}`,
+		`{"Kind":"service-defaults","Name":"x","UpstreamConfig":{"Overrides":[{"Name":"db","ConnectTimeoutMs":1}]}}`,
 		`{"Kind":"proxy-defaults","Name":"global","Config":{"a":[1,null,{"b":1e300}]},"Meta":{"k":"v"}}`,
 	} {
 		f.Add([]byte(text))

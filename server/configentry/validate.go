@@ -67,6 +67,9 @@ func checkServiceDefaults(e *api.ServiceDefaults) error {
 			return refusal("%s must not be negative, got %d", f.name, f.value)
 		}
 	}
+	if e.RateLimits != nil {
+		return refusal("invalid rate_limits config: RateLimits are not carried out by this release yet, so they are not taken either")
+	}
 	if err := checkUpstreamConfig(e.UpstreamConfig); err != nil {
 		return err
 	}

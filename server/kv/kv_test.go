@@ -168,10 +168,13 @@ func TestIndexNeverGoesBack(t *testing.T) {
 				t.Errorf("step %d: index of %#v went from %d to %d", i, q, last[n], index)
 			}
 			last[n] = index
+			if _, reloaded, _ := s.Reloaded(t).Ask(t, q); reloaded != index {
+				t.Errorf("step %d: index of %#v is %d, but %d after a snapshot", i, q, index, reloaded)
+			}
 		}
 	}
-	if last[0] != 17 {
-		t.Errorf("the index of the deleted key is %d, want that of its deletion, 17", last[0])
+	if last[0] != 18 {
+		t.Errorf("the index of the deleted key is %d, want that of the last change of any key, 18", last[0])
 	}
 	if last[1] != 17 {
 		t.Errorf("the index of the empty folder is %d, want that of the last deletion in it, 17", last[1])

@@ -23,13 +23,14 @@ const (
 // folderTopics bounds the folders that a change of one key touches: the outermost ones.
 const folderTopics = 32
 
-// Key returns the pair, or nil.
+// Key returns the pair, or nil. What is absent bears the index of the last change of any key: no deletion of it can have
+// come after that, so that nothing need be kept of keys that are gone.
 func Key(tx *Tx, name string) *api.KVPair {
 	p := kv.get(tx, tx.openKey(name))
 	if p != nil {
 		tx.sawAt(topicKey, name, p.ModifyIndex)
 	} else {
-		tx.saw(topicKey, name)
+		tx.sawAt(topicKey, name, tx.last(topicFolder, ""))
 	}
 	return p
 }
@@ -72,7 +73,7 @@ func DeleteKey(tx *Tx, name string) bool {
 		return false
 	}
 	kv.remove(tx, tx.openKey(name))
-	tx.touch(topicKey, name)
+	tx.wake(topicKey, name)
 	foldersChanged(tx, name)
 	return true
 }

@@ -47,11 +47,15 @@ func (tx *Tx) saw(kind Kind, name string) {
 	if _, ok := tx.seen[t]; ok {
 		return
 	}
-	var last uint64
-	if row := topics.get(tx, t.key()); row != nil {
-		last = row.Index
+	tx.seen[t] = tx.last(kind, name)
+}
+
+// last is the index at which a topic was last touched; 0: never.
+func (tx *Tx) last(kind Kind, name string) uint64 {
+	if row := topics.get(tx, Topic{tx.tenant, kind, name}.key()); row != nil {
+		return row.Index
 	}
-	tx.seen[t] = last
+	return 0
 }
 
 // sawAt is saw for a topic whose last index stands in the row that was read, and not in the table of topics.
