@@ -25,13 +25,15 @@ func (s *State) LoadDefinitions(services []api.ServiceDefinition, checks []api.C
 func (s *State) Reload(services []api.ServiceDefinition, checks []api.CheckDefinition) error {
 	err := s.change(func(d *draft) error {
 		d.dropFiles()
-		for i := range services {
-			def := &services[i]
-			if old, twice := d.services[cmp.Or(def.ID, def.Name)]; twice && old != nil && old.origin == fromFile && old.parent == "" {
-				return invalid("service %q is defined twice; give one of the two another id", old.def.ID)
-			}
-			if err := d.register(def, "", fromFile, true); err != nil {
-				return fmt.Errorf("service %q: %w", cmp.Or(def.ID, def.Name), err)
+		// Those with sidecars first, so that no other takes their ports.
+		for _, again := range []bool{true, false} {
+			for i := range services {
+				if _, had := s.services[sidecarID(serviceID(&services[i]))]; had != again {
+					continue
+				}
+				if err := d.loadService(&services[i]); err != nil {
+					return err
+				}
 			}
 		}
 		for i := range checks {
@@ -46,6 +48,19 @@ func (s *State) Reload(services []api.ServiceDefinition, checks []api.CheckDefin
 		return err
 	}
 	return s.settleStray()
+}
+
+func serviceID(def *api.ServiceDefinition) string { return cmp.Or(def.ID, def.Name) }
+
+func (d *draft) loadService(def *api.ServiceDefinition) error {
+	id := serviceID(def)
+	if old := d.services[id]; old != nil && old.origin == fromFile && old.parent == "" {
+		return invalid("service %q is defined twice; give one of the two another id", id)
+	}
+	if err := d.register(def, "", fromFile, true); err != nil {
+		return fmt.Errorf("service %q: %w", id, err)
+	}
+	return nil
 }
 
 func (d *draft) loadCheck(def *api.CheckDefinition) error {

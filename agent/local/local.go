@@ -100,7 +100,6 @@ func New(o Options) (*State, error) {
 		changed:   make(chan struct{}, 1),
 		sync:      syncLog{refused: map[string]refused{}},
 	}
-	s.dirty.node = true
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	if err := s.restore(); err != nil {
 		s.cancel()

@@ -41,7 +41,7 @@ type servers struct {
 	store   *state.Store
 	index   uint64
 	changed chan struct{}
-	down    error                                   // what everything fails with
+	down    error                                    // what everything fails with
 	refuse  func(token string, c verb.Command) error // what a command is refused with
 	applied []verb.Command
 	tries   int
@@ -399,5 +399,7 @@ func registerNode(name string, reg api.Registration) verb.Command {
 	reg.Node, reg.Address = name, "192.0.2.1"
 	return catalog.Register{Registration: reg}
 }
+
+type verbCommand = verb.Command
 
 func asText(v any) string { return fmt.Sprintf("%+v", v) }

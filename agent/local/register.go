@@ -77,7 +77,7 @@ func (d *draft) admit(def *api.ServiceDefinition) error {
 	if err := validateService(def); err != nil {
 		return err
 	}
-	if d.s.o.Server && cmp.Or(def.ID, def.Name) == serverService {
+	if d.s.o.Server && serviceID(def) == serverService {
 		return invalid("service ID %q is that of the server which runs in this agent; choose another", serverService)
 	}
 	return nil

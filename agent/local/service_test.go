@@ -341,4 +341,3 @@ func TestServiceIsWatched(t *testing.T) {
 		}
 	}
 }
-

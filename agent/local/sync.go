@@ -32,6 +32,11 @@ func (s *State) Run(ctx context.Context) {
 	compare := time.NewTimer(s.compareInterval())
 	defer compare.Stop()
 	retry, refusals := minRetry, 0
+	s.mu.Lock()
+	// It begins with a comparison, which finds what of all that was restored is news to the catalog.
+	clear(s.dirty.services)
+	clear(s.dirty.checks)
+	s.mu.Unlock()
 	for everything := true; ctx.Err() == nil; {
 		err := s.syncOnce(ctx, everything)
 		if ctx.Err() != nil {
@@ -156,12 +161,12 @@ func (s *State) mark(mine picture, d difference) {
 		}
 	}
 	for _, id := range d.ghostServices {
-		if s.services[id] == nil {
+		if _, marked := s.dirty.goneServices[id]; s.services[id] == nil && !marked {
 			s.dirty.goneServices[id] = ""
 		}
 	}
 	for id, service := range d.ghostChecks {
-		if s.checks[id] == nil {
+		if _, marked := s.dirty.goneChecks[id]; s.checks[id] == nil && !marked {
 			s.dirty.goneChecks[id] = goneCheck{service: service}
 		}
 	}
