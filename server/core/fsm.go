@@ -161,6 +161,7 @@ func (f *fsm) Restore(r io.ReadCloser) error {
 	if err != nil {
 		return err
 	}
+	s.SetLast(index)
 	f.store.Store(s)
 	f.last = index
 	f.topics.PublishAll()

@@ -150,6 +150,7 @@ func (c *Core) queryHere(ctx, term context.Context, until time.Time, e verb.Enve
 		rows, err := about.ReadServers(c.opts.Servers)
 		return c.answer(judge, watch.State[*verb.Row]{Index: 1, Rows: rows}), err
 	}
+	last := c.Store().Last()
 	s, err := c.read(e, q)
 	if err != nil {
 		return verb.Answer{}, err
@@ -159,7 +160,13 @@ func (c *Core) queryHere(ctx, term context.Context, until time.Time, e verb.Enve
 			return verb.Answer{}, err
 		}
 	}
-	return c.answer(judge, s), nil
+	a := c.answer(judge, s)
+	if a.Index <= 1 {
+		// Nothing of what was read has ever changed. The client is told an index from which it can wait all the same: had
+		// anything changed up to it, that would have been read.
+		a.Index = max(last, 1)
+	}
+	return a, nil
 }
 
 func (c *Core) judge(e verb.Envelope, q verb.Query) (Judge, error) {

@@ -22,6 +22,7 @@ import (
 type Store struct {
 	db      *memdb.MemDB
 	commits atomic.Uint64
+	last    atomic.Uint64
 }
 
 // New returns an empty store.
@@ -51,15 +52,21 @@ func (s *Store) Watch() (tx *Tx, commits uint64) {
 // Commits counts the commits so far.
 func (s *Store) Commits() uint64 { return s.commits.Load() }
 
+// Last is the index of the last change that every transaction from now on sees.
+func (s *Store) Last() uint64 { return s.last.Load() }
+
+// SetLast is for a store that was loaded: what it holds is as of an index.
+func (s *Store) SetLast(index uint64) { s.last.Store(index) }
+
 // Write returns the writing transaction; it waits for the one before. It ends with Commit or Abort.
 func (s *Store) Write() *Tx {
-	return &Tx{mem: s.db.Txn(true), commits: &s.commits, touched: map[Topic]struct{}{}}
+	return &Tx{mem: s.db.Txn(true), store: s, touched: map[Topic]struct{}{}}
 }
 
 // Tx is a transaction. It is used by one goroutine.
 type Tx struct {
 	mem     *memdb.Txn
-	commits *atomic.Uint64 // of the store; for a write
+	store   *Store // for a write
 	tenant  api.Tenant
 	index   uint64
 	wrote   bool
@@ -83,7 +90,10 @@ func (tx *Tx) Wrote() bool {
 // Commit makes the changes visible and returns the topics to publish.
 func (tx *Tx) Commit() []Topic {
 	tx.mem.Commit()
-	tx.commits.Add(1)
+	tx.store.commits.Add(1)
+	if tx.index > tx.store.last.Load() {
+		tx.store.last.Store(tx.index)
+	}
 	out := make([]Topic, 0, len(tx.touched))
 	for t := range tx.touched {
 		out = append(out, t)
