@@ -130,16 +130,15 @@ func checkPermission(path string, p *api.IntentionPermission) error {
 
 // checkJWT refuses every provider: there are none yet whose token could be verified.
 func checkJWT(path string, j *api.IntentionJWT) error {
-	if j == nil {
+	switch {
+	case j == nil:
 		return nil
+	case len(j.Providers) == 0:
+		return refuse("%s.Providers must not be empty", path)
+	case j.Providers[0].Name == "":
+		return refuse("%s.Providers[0].Name is required", path)
 	}
-	for i, p := range j.Providers {
-		if p.Name == "" {
-			return refuse("%s.Providers[%d].Name is required", path, i)
-		}
-		return refuse("%s.Providers[%d]: Referenced JWT Provider does not exist. Provider Name: %s", path, i, p.Name)
-	}
-	return refuse("%s.Providers must not be empty", path)
+	return refuse("%s.Providers[0]: Referenced JWT Provider does not exist. Provider Name: %s", path, j.Providers[0].Name)
 }
 
 // httpMethods are the methods that an intention may name.
