@@ -3,7 +3,9 @@
 // interfaces only, so the figures of two binaries can be laid side by side.
 //
 //	bench -http 127.0.0.1:8500 -dns 127.0.0.1:8600 -pid 1234 [-n 5000] [-c 16] [work ...]
+//	bench start -bin bin/parley [-runs 5] [-idle 5s] [dev server cluster]
 //
+// The second form starts agents itself, and measures the time to their first answered write and the memory of idle ones.
 // Quote ratios and CPU per operation: rates and latencies are the machine's as much as the program's.
 package main
 
@@ -17,7 +19,11 @@ import (
 )
 
 func main() {
-	if err := run(os.Args[1:]); err != nil {
+	do, args := run, os.Args[1:]
+	if len(args) > 0 && args[0] == "start" {
+		do, args = start, args[1:]
+	}
+	if err := do(args); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
