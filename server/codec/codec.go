@@ -10,8 +10,13 @@ import (
 	"github.com/hashicorp/go-msgpack/v2/codec"
 )
 
-// handle holds the encoding's options. It is safe for concurrent use and never changed after it is built.
-var handle = newHandle()
+// maxNesting is how deep what enters the log may be nested: far more than anybody writes, and so far below what Decode
+// follows (1024) that rows, snapshots and frames, which wrap it, can always be read again.
+const maxNesting = 128
+
+// handle holds the encoding's options; admission those of Admit. Both are safe for concurrent use and never changed after
+// they are built.
+var handle, admission = newHandle(), newAdmission()
 
 func newHandle() *codec.MsgpackHandle {
 	h := &codec.MsgpackHandle{WriteExt: true}
@@ -19,6 +24,12 @@ func newHandle() *codec.MsgpackHandle {
 	h.MapType = reflect.TypeFor[map[string]any]()
 	// Canonical: map keys sorted, so that equal values have equal bytes on every server.
 	h.Canonical = true
+	return h
+}
+
+func newAdmission() *codec.MsgpackHandle {
+	h := newHandle()
+	h.MaxDepth = maxNesting
 	return h
 }
 
@@ -36,14 +47,20 @@ func Encode(v any) ([]byte, error) {
 
 // Decode reads one value of msgpack into the value that v points to. Fields that v does not have are skipped, so an
 // older release reads what a newer one wrote, as long as the type and version that stand before it are known.
-func Decode(data []byte, v any) (err error) {
+func Decode(data []byte, v any) error { return decode(handle, data, v) }
+
+// Admit is Decode for what is about to be stored. It refuses what is nested too deeply, so that what was admitted can be
+// read ever after.
+func Admit(data []byte, v any) error { return decode(admission, data, v) }
+
+func decode(h *codec.MsgpackHandle, data []byte, v any) (err error) {
 	// The library reports some malformed input by panicking past its own recovery; a log entry or a packet must not.
 	defer func() {
 		if r := recover(); r != nil {
 			err = fmt.Errorf("decode %T: %v", v, r)
 		}
 	}()
-	if err := codec.NewDecoderBytes(data, handle).Decode(v); err != nil {
+	if err := codec.NewDecoderBytes(data, h).Decode(v); err != nil {
 		return fmt.Errorf("decode %T: %w", v, err)
 	}
 	return nil

@@ -78,7 +78,7 @@ func (c *Core) applyHere(e verb.Envelope, cmd verb.Command) (verb.Result, error)
 	return c.replicate(e, cmd)
 }
 
-// replicate stamps a command, appends it to the log and waits until it is applied here.
+// replicate stamps a command, makes sure that it can be read again, appends it to the log and waits until it is applied here.
 func (c *Core) replicate(e verb.Envelope, cmd verb.Command) (verb.Result, error) {
 	if s, ok := cmd.(verb.Stamped); ok {
 		stamped := s.Stamp(verb.Stamp{Time: time.Now().UTC(), NewID: uuid.NewString})
@@ -87,6 +87,9 @@ func (c *Core) replicate(e verb.Envelope, cmd verb.Command) (verb.Result, error)
 			return verb.Result{}, fmt.Errorf("stamp %s: %w", e.Type, err)
 		}
 		e.Payload = payload
+	}
+	if err := c.opts.Types.admit(e); err != nil {
+		return verb.Result{}, err
 	}
 	// The log keeps neither secrets nor how the request came.
 	e.Token, e.Datacenter, e.Forwarded = "", "", false

@@ -17,6 +17,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/parleymesh/parley/api"
+	"github.com/parleymesh/parley/server/codec"
 	"github.com/parleymesh/parley/server/state"
 	"github.com/parleymesh/parley/server/verb"
 )
@@ -28,6 +29,7 @@ type put struct {
 	Key, Value  string
 	FailAfter   bool
 	StampedTime string
+	Deep        any
 }
 
 func (put) CommandType() string { return "test.put" }
@@ -466,12 +468,36 @@ func TestUnknownTypeStopsTheServer(t *testing.T) {
 		if _, err := l.replicate(e, put{Key: "k"}); err == nil {
 			t.Error("an entry of an unknown type was accepted")
 		}
+		data, err := codec.Encode(e) // as a leader of another release appends it
+		if err != nil {
+			t.Fatal(err)
+		}
+		if f := l.raft.Apply(data, time.Second); f.Error() != nil || f.Response().(outcome).err == nil {
+			t.Error("an entry of an unknown type was applied")
+		}
 		if err := <-l.Failed(); !strings.Contains(err.Error(), `"test.tomorrow"`) {
 			t.Errorf("the reason does not name the type: %v", err)
 		}
 		if _, err := l.Apply(t.Context(), verb.Options{}, put{Key: "k"}); err == nil {
 			t.Error("the state went on after an entry it skipped")
 		}
+		c.close()
+	})
+}
+
+func TestWhatCannotBeReadAgainIsNotAppended(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(t, 1)
+		l := c.leader()
+		var deep any = 1
+		for range 2000 {
+			deep = map[string]any{"a": deep}
+		}
+		_, err := l.Apply(t.Context(), verb.Options{}, put{Key: "k", Deep: deep})
+		if api.StatusOf(err) != 400 || !strings.Contains(err.Error(), "depth") {
+			t.Errorf("a command that no server could read again: %v, want it refused", err)
+		}
+		l.mustPut(t, "k")
 		c.close()
 	})
 }

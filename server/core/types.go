@@ -40,22 +40,28 @@ func add(table map[string]reflect.Type, name string, v any) {
 }
 
 func (t Types) command(e verb.Envelope) (verb.Command, error) {
-	v, err := decode(t.commands, "command", e)
+	v, err := decode(t.commands, "command", e, codec.Decode)
 	if err != nil {
 		return nil, err
 	}
 	return v.(verb.Command), nil
 }
 
+// admit refuses a command that the servers could not read from the log, where it would stop all of them for good.
+func (t Types) admit(e verb.Envelope) error {
+	_, err := decode(t.commands, "command", e, codec.Admit)
+	return err
+}
+
 func (t Types) query(e verb.Envelope) (verb.Query, error) {
-	v, err := decode(t.queries, "query", e)
+	v, err := decode(t.queries, "query", e, codec.Decode)
 	if err != nil {
 		return nil, err
 	}
 	return v.(verb.Query), nil
 }
 
-func decode(table map[string]reflect.Type, what string, e verb.Envelope) (any, error) {
+func decode(table map[string]reflect.Type, what string, e verb.Envelope, read func([]byte, any) error) (any, error) {
 	if e.Version != verb.EnvelopeVersion {
 		return nil, api.Errorf(http.StatusBadRequest, "envelope of version %d, this release reads %d", e.Version, verb.EnvelopeVersion)
 	}
@@ -64,7 +70,7 @@ func decode(table map[string]reflect.Type, what string, e verb.Envelope) (any, e
 		return nil, api.Errorf(http.StatusBadRequest, "unknown %s %q: it comes from another release", what, e.Type)
 	}
 	v := reflect.New(typ)
-	if err := codec.Decode(e.Payload, v.Interface()); err != nil {
+	if err := read(e.Payload, v.Interface()); err != nil {
 		return nil, api.Errorf(http.StatusBadRequest, "%s %q: %v", what, e.Type, err)
 	}
 	return v.Interface(), nil
