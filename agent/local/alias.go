@@ -61,11 +61,16 @@ type remote struct {
 	checks  []api.Check
 	ids     map[string]bool // of its services
 	changed chan struct{}   // closed when anything above changes
-	asked   bool            // since the last change: somebody is still interested
+	asked   bool            // since the last change, which is when whoever is interested asks
+	last    time.Time       // of the last change
 }
 
-// remoteRetry is about how long a watch that failed is not begun again.
-const remoteRetry = time.Second
+const (
+	// remoteRetry is about how long a watch that failed is not begun again.
+	remoteRetry = time.Second
+	// remotePatience is how long after a change an alias check may take to ask for it.
+	remotePatience = 10 * time.Second
+)
 
 // remoteChecks returns the checks of another node, or of a service there. It waits for the first answer.
 func (s *State) remoteChecks(ctx context.Context, key remoteKey, service string) ([]api.Check, <-chan struct{}, error) {
@@ -150,11 +155,14 @@ func (s *State) readNode(key remoteKey, r *remote) error {
 	}
 }
 
-// setNode takes news of a node. It reports whether anybody has asked since the last.
+// setNode takes news of a node. It reports whether anybody has asked for the last.
 func (s *State) setNode(key remoteKey, r *remote, parts []*catalog.NodePart) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	wanted := r.asked
+	wanted := r.asked || time.Since(r.last) < remotePatience
+	if r.asked {
+		r.last = time.Now()
+	}
 	r.known, r.asked, r.there, r.checks, r.ids = true, false, false, nil, map[string]bool{}
 	for _, p := range parts {
 		switch {

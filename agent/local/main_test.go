@@ -160,9 +160,14 @@ func (s *servers) fail(err error) {
 // by carries out a command of somebody else.
 func (s *servers) by(c verb.Command) {
 	s.t.Helper()
-	if _, err := s.Apply(context.Background(), verb.Options{}, c); err != nil {
+	if err := s.tryBy(c); err != nil {
 		s.t.Fatal(err)
 	}
+}
+
+func (s *servers) tryBy(c verb.Command) error {
+	_, err := s.Apply(context.Background(), verb.Options{}, c)
+	return err
 }
 
 // commands counts what has been applied, and forgets it.
@@ -172,6 +177,13 @@ func (s *servers) commands() int {
 	n := len(s.applied)
 	s.applied = nil
 	return n
+}
+
+// tried counts everything that was asked of the servers.
+func (s *servers) tried() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.tries
 }
 
 // node is what the catalog says of a node.
@@ -307,7 +319,7 @@ func (h *host) tryRegister(def, token string, replace bool) error {
 	return h.RegisterService(serviceDef(h.t, def), token, replace)
 }
 
-func serviceDef(t *testing.T, def string) *api.ServiceDefinition {
+func serviceDef(t testing.TB, def string) *api.ServiceDefinition {
 	t.Helper()
 	var d api.ServiceDefinition
 	if err := d.UnmarshalJSON([]byte(def)); err != nil {
@@ -361,7 +373,7 @@ func bubble(t *testing.T, f func(t *testing.T)) {
 	synctest.Test(t, f)
 }
 
-func mustOpen(t *testing.T, path string) *datadir.Dir {
+func mustOpen(t testing.TB, path string) *datadir.Dir {
 	t.Helper()
 	d, err := datadir.Open(path)
 	if err != nil {

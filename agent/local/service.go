@@ -52,6 +52,9 @@ func newService(def *api.ServiceDefinition, token string, from origin, parent st
 	if d.Weights != nil {
 		value.Weights = *d.Weights
 	}
+	if value.Meta == nil {
+		value.Meta = map[string]string{} // so the public API shows what was registered with an agent
+	}
 	value = value.Normalized()
 	return &service{def: d, token: token, origin: from, parent: parent, value: &value}
 }

@@ -128,8 +128,8 @@ func TestServersAway(t *testing.T) {
 		if n := h.logged("no server answers"); n != 1 {
 			t.Errorf("said %d times that no server answers", n)
 		}
-		if s.tries > 3600 {
-			t.Errorf("%d tries in an hour", s.tries)
+		if n := s.tried(); n > 3600 {
+			t.Errorf("%d tries in an hour", n)
 		}
 		s.fail(nil)
 		time.Sleep(10 * time.Second)
@@ -172,8 +172,8 @@ func TestRefusalsDoNotHoldUpTheRest(t *testing.T) {
 		if n := h.logged("refuse"); n != 1 {
 			t.Errorf("said %d times that it is refused", n)
 		}
-		if s.tries > 400 {
-			t.Errorf("%d tries in an hour", s.tries)
+		if n := s.tried(); n > 400 {
+			t.Errorf("%d tries in an hour", n)
 		}
 		s.mu.Lock()
 		allowed["bad"] = true
@@ -195,7 +195,6 @@ func TestRefusalsDoNotHoldUpTheRest(t *testing.T) {
 func TestCheckOfAnotherToken(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		s := newServers(t)
-		h := start(t, options(s))
 		used := map[string]int{}
 		s.refuse = func(token string, c verb.Command) error {
 			if r, ok := c.(catalog.Register); ok {
@@ -203,6 +202,7 @@ func TestCheckOfAnotherToken(t *testing.T) {
 			}
 			return nil
 		}
+		h := start(t, options(s))
 		if err := h.tryRegister(`{"Name": "web", "Checks": [{"TTL": "1h"}, {"TTL": "1h", "CheckID": "x", "Token": "two"}]}`, "one", false); err != nil {
 			t.Fatal(err)
 		}
