@@ -52,6 +52,9 @@ func (s *Server) hurryAlone() {
 // same list, so it does not matter who is first.
 func (s *Server) bootstrapTogether(ctx context.Context) {
 	said := ""
+	if s.opts.BootstrapExpect > 0 && s.voters() == 0 {
+		s.opts.Members.Founding(s.opts.BootstrapExpect)
+	}
 	for {
 		changed := s.opts.Members.Changed()
 		if s.voters() > 0 {

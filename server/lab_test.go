@@ -85,10 +85,14 @@ type seenBy struct {
 	node string
 }
 
-func (s seenBy) Founded() {
+func (s seenBy) Founding(expect int) { s.expect(expect) }
+
+func (s seenBy) Founded() { s.expect(0) }
+
+func (s seenBy) expect(n int) {
 	s.set(func(all map[string]Member) {
 		m := all[s.node]
-		m.Expect = 0
+		m.Expect = n
 		all[s.node] = m
 	})
 }

@@ -37,6 +37,9 @@ type Members interface {
 	Members() []Member
 	// Changed returns a channel that is closed at the next change.
 	Changed() <-chan struct{}
+	// Founding tells the others that this server belongs to no cluster, and with how many it founds one. Until it is called
+	// they take it for one that belongs to a cluster: a server that has been away must not be founded with anew.
+	Founding(expect int)
 	// Founded tells the others that this server belongs to a cluster and founds no new one.
 	Founded()
 }

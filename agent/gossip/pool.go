@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"net/netip"
 	"slices"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -264,6 +265,13 @@ func (p *Pool) Coordinate() *api.Coordinate {
 		return nil
 	}
 	return &api.Coordinate{Vec: c.Vec, Error: c.Error, Adjustment: c.Adjustment, Height: c.Height}
+}
+
+// Founding tells the others that this server belongs to no cluster, and with how many it founds one.
+func (p *Pool) Founding(expect int) {
+	if err := p.UpdateTags(map[string]string{tagExpect: strconv.Itoa(expect)}); err != nil {
+		p.log.Warn("the others may not know yet that this server belongs to no cluster", "err", err)
+	}
 }
 
 // Founded tells the others that this server belongs to a cluster and founds no new one.

@@ -132,7 +132,8 @@ func (a *Agent) startServing() error {
 	dialer := rpc.Dialer{TLS: a.tls.dialServers}
 	if !a.cfg.Server {
 		client := rpc.NewClient(rpc.ClientOptions{
-			Servers: a.gossip, Dialer: dialer, Hold: a.cfg.Performance.RPCHoldTimeout, Logger: a.log,
+			Servers: a.gossip, Dialer: dialer, Hold: a.cfg.Performance.RPCHoldTimeout,
+			DefaultWait: a.cfg.DefaultQueryTime, MaxWait: a.cfg.MaxQueryTime, Logger: a.log,
 		})
 		a.undo.push("RPC client", closing(client.Close))
 		a.client = client

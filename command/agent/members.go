@@ -14,13 +14,9 @@ import (
 // gossipOptions is the pool as the configuration wants it.
 func (a *Agent) gossipOptions() (gossip.Options, error) {
 	c := a.cfg
-	expect := c.BootstrapExpect
-	if c.Bootstrap {
-		expect = 1
-	}
 	o := gossip.Default()
 	o.NodeName, o.NodeID, o.Datacenter, o.Server = c.NodeName, a.nodeID, c.Datacenter, c.Server
-	o.RPCPort, o.BootstrapExpect = a.rpcPort(), expect
+	o.RPCPort = a.rpcPort()
 	o.Version, o.PeerVersion, o.ACLs, o.Meta = a.opts.Build.Version, api.CompatibleWith, c.ACL.Enabled, a.node().Meta
 	o.Ports = gossip.Ports{GRPC: max(a.listen.grpcN, 0), GRPCTLS: max(a.listen.tlsN, 0), WAN: max(c.Ports.SerfWAN, 0)}
 	o.Bind = netip.AddrPortFrom(c.Addrs.SerfLAN, uint16(c.Ports.SerfLAN))
@@ -88,18 +84,29 @@ func status(s api.MemberStatus) server.Status {
 // Changed implements server.Members.
 func (m members) Changed() <-chan struct{} { return m.pool.Changed() }
 
+// Founding implements server.Members.
+func (m members) Founding(expect int) { m.pool.Founding(expect) }
+
 // Founded implements server.Members.
 func (m members) Founded() { m.pool.Founded() }
 
 // pool is the gossip pool as the HTTP API shows it.
 type pool struct{ *gossip.Pool }
 
-// Members implements agenthttp.Members.
+// Members implements agenthttp.Members. Of all servers everywhere, those of this datacenter are known.
 func (p pool) Members(wan bool) []api.Member {
-	if wan {
-		return []api.Member{}
+	all := p.Pool.APIMembers()
+	if !wan {
+		return all
 	}
-	return p.Pool.APIMembers()
+	servers := []api.Member{}
+	for _, m := range all {
+		if m.Tags["role"] == "consul" {
+			m.Name += "." + m.Tags["dc"]
+			servers = append(servers, m)
+		}
+	}
+	return servers
 }
 
 // Join implements agenthttp.Members.
