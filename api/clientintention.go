@@ -73,7 +73,9 @@ func (i Intentions) Match(ctx context.Context, by string, names []string, q *Que
 
 // Check asks whether source may connect to destination.
 func (i Intentions) Check(ctx context.Context, source, destination string, q *QueryOptions) (Decision, Meta, error) {
-	return read[Decision](ctx, i.c, intentionsPath+"/check", q, between(source, destination))
+	params := between(source, destination)
+	params.Set("explain", "")
+	return read[Decision](ctx, i.c, intentionsPath+"/check", q, params)
 }
 
 // intentionBody is the part of an intention that a user writes; the rest is the server's to set.

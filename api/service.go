@@ -52,16 +52,13 @@ type Connect struct {
 }
 
 // Normalized returns the service with what the API always shows filled in: an id (the name), weights of one, and empty
-// lists and objects in place of absent ones. It does not write to anything that s refers to.
+// lists and objects in place of absent ones, but for the metadata. It does not write to anything that s refers to.
 func (s Service) Normalized() Service {
 	if s.ID == "" {
 		s.ID = s.Service
 	}
 	if s.Tags == nil {
 		s.Tags = []string{}
-	}
-	if s.Meta == nil {
-		s.Meta = map[string]string{}
 	}
 	if s.Weights == (Weights{}) {
 		s.Weights = Weights{Passing: 1, Warning: 1}
@@ -189,6 +186,9 @@ func NewAgentService(s *Service, datacenter string) AgentService {
 		Partition:         s2.Partition,
 		PeerName:          s2.PeerName,
 		Datacenter:        datacenter,
+	}
+	if a.Meta == nil {
+		a.Meta = map[string]string{}
 	}
 	if s2.IsProxy() {
 		a.Proxy = newAgentProxy(s2.Proxy)

@@ -167,12 +167,12 @@ func throughLog(t *testing.T, from, to any) {
 func TestNormalizedShowsWhatTheAPIAlwaysShows(t *testing.T) {
 	s := api.Service{Service: "web"}.Normalized()
 	s.CreateIndex, s.ModifyIndex = 1, 2
-	wantJSON(t, s, `{"ID":"web","Service":"web","Tags":[],"Address":"","Meta":{},"Port":0,"Weights":{"Passing":1,"Warning":1},
+	wantJSON(t, s, `{"ID":"web","Service":"web","Tags":[],"Address":"","Meta":null,"Port":0,"Weights":{"Passing":1,"Warning":1},
 		"EnableTagOverride":false,"Proxy":{"Mode":"","MeshGateway":{},"Expose":{}},"Connect":{},"PeerName":"","CreateIndex":1,"ModifyIndex":2}`)
 }
 
 func TestAgentServiceAndBack(t *testing.T) {
-	s := api.Service{Kind: api.KindConnectProxy, Service: "p", Port: 1, Proxy: &api.Proxy{
+	s := api.Service{Kind: api.KindConnectProxy, Service: "p", Port: 1, Meta: map[string]string{}, Proxy: &api.Proxy{
 		DestinationServiceName: "web",
 		Config:                 map[string]any{"a": "b"},
 		Expose:                 api.Expose{Paths: []api.ExposePath{{Path: "/h", ParsedFromCheck: true}}},

@@ -374,6 +374,7 @@ func Dev() *Config {
 	c.BindAddr = "127.0.0.1"
 	c.Ports.GRPC = 8502
 	c.UIConfig.Enabled = true
+	c.EnableDebug = true
 	c.LogLevel = "DEBUG"
 	c.DisableKeyringFile = true
 	c.GossipLAN.GossipInterval = 100 * time.Millisecond

@@ -108,8 +108,8 @@ func TestCatalogObjects(t *testing.T) {
 	if len(node.Services) != 2 || node.Services["db"].Port != 5432 || node.Node.Node != "n3" {
 		t.Errorf("got %+v", node)
 	}
-	if got := a.do("GET", "/v1/catalog/node/nothing").index(); got != 1 {
-		t.Errorf("index of what never was: %d", got)
+	if got := a.do("GET", "/v1/catalog/node/nothing").index(); got < 2 {
+		t.Errorf("index of what never was: %d, from which nobody can wait", got)
 	}
 }
 

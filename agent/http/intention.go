@@ -217,5 +217,10 @@ func intentionCheck(r *request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return orError(only(a))
+	row, err := only(a)
+	if err != nil || r.flag("explain") {
+		return orError(row, err)
+	}
+	// Whoever does not ask for the reason is answered as the public API does.
+	return map[string]bool{"Allowed": row.Value.(*api.Decision).Allowed}, nil
 }

@@ -75,8 +75,9 @@ func TestIntentionsByName(t *testing.T) {
 	for query, want := range map[string]bool{
 		"source=web&destination=db": false, "source=api&destination=db": false, "source=web&destination=other": true, "source=x&destination=y": false,
 	} {
+		a.do("GET", intentions+"/check?"+query).is(200, fmt.Sprintf(`{"Allowed":%t}`, want)).has("X-Consul-Index", "")
 		var d api.Decision
-		a.do("GET", intentions+"/check?"+query).is(200, "").has("X-Consul-Index", "").json(&d)
+		a.do("GET", intentions+"/check?explain&"+query).is(200, "").json(&d)
 		if d.Allowed != want || d.Why == "" || d.Rule == "" {
 			t.Errorf("%s: %+v", query, d)
 		}

@@ -40,6 +40,7 @@ func (a *Agent) httpOptions() agenthttp.Options {
 		DefaultACLPolicy: c.ACL.DefaultPolicy, Headers: c.HTTPConfig.ResponseHeaders,
 		AllowWriteFrom: prefixes(c.HTTPConfig.AllowWriteHTTPFrom), BlockEndpoints: c.HTTPConfig.BlockEndpoints,
 		Debug: c.EnableDebug, MaxValue: c.Limits.KVMaxValueSize, MaxHeader: c.HTTPConfig.MaxHeaderBytes,
+		DefaultWait: c.DefaultQueryTime, MaxWait: c.MaxQueryTime,
 		MaxConnsPerClient: c.Limits.HTTPMaxConnsPerClient, DiscoveryMaxStale: c.DiscoveryMaxStale, Logger: a.log,
 	}
 }

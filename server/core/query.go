@@ -161,7 +161,7 @@ func (c *Core) queryHere(ctx, term context.Context, until time.Time, e verb.Enve
 		}
 	}
 	a := c.answer(judge, s)
-	if a.Index <= 1 {
+	if a.Index == 0 {
 		// Nothing of what was read has ever changed. The client is told an index from which it can wait all the same: had
 		// anything changed up to it, that would have been read.
 		a.Index = max(last, 1)

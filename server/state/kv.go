@@ -30,7 +30,7 @@ func Key(tx *Tx, name string) *api.KVPair {
 	if p != nil {
 		tx.sawAt(topicKey, name, p.ModifyIndex)
 	} else {
-		tx.sawAt(topicKey, name, tx.last(topicFolder, ""))
+		tx.sawAt(topicKey, name, max(tx.last(topicFolder, ""), 1))
 	}
 	return p
 }
@@ -41,7 +41,7 @@ func Keys(tx *Tx, prefix string) iter.Seq[*api.KVPair] {
 	for strings.Count(folder, "/") >= folderTopics {
 		folder = folder[:strings.LastIndexByte(folder[:len(folder)-1], '/')+1]
 	}
-	tx.saw(topicFolder, folder)
+	tx.sawAt(topicFolder, folder, max(tx.last(topicFolder, folder), 1))
 	return kv.list(tx, tx.openKey(prefix))
 }
 

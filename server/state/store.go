@@ -104,10 +104,8 @@ func (tx *Tx) Commit() []Topic {
 // Abort drops the changes. After Commit it does nothing.
 func (tx *Tx) Abort() { tx.mem.Abort() }
 
-// Seen returns the topics read and the highest index at which one of them was touched; 1 when none ever was, because
-// 0 would tell a client that it cannot wait.
+// Seen returns the topics read and the highest index at which one of them was touched; 0 when none ever was.
 func (tx *Tx) Seen() (topics []Topic, index uint64) {
-	index = 1
 	for t, i := range tx.seen {
 		topics = append(topics, t)
 		index = max(index, i)
