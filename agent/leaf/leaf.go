@@ -4,11 +4,13 @@
 package leaf
 
 import (
+	"cmp"
 	"context"
-	"errors"
+	"crypto/tls"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"net/http"
 	"sync"
 	"time"
 
@@ -27,8 +29,18 @@ type Client interface {
 type Options struct {
 	Client     Client
 	Datacenter string
-	Logger     *slog.Logger
+	Logger     *slog.Logger // nil: none
 }
+
+const (
+	// maxEntries bounds how many certificates one host keeps: who asks for names at random is refused in the end.
+	maxEntries = 4096
+	// clockCheck is how often the clock on the wall is looked at, by which certificates end and which may be set forward.
+	clockCheck = 5 * time.Minute
+)
+
+// errClosed is what a cache answers that is closed.
+var errClosed = &api.Error{Status: http.StatusServiceUnavailable, Message: "this agent is stopping"}
 
 // How a certificate that could not be renewed is tried again, and over what time those are spread that are to be replaced
 // because another root signs.
@@ -70,7 +82,8 @@ type entry struct {
 
 // New returns an empty cache. It is to be closed.
 func New(o Options) *Cache {
-	c := &Cache{opts: o, log: o.Logger.With("component", "leaf"), entries: map[key]*entry{}, rooted: make(chan struct{})}
+	log := cmp.Or(o.Logger, slog.New(slog.DiscardHandler)).With("component", "leaf")
+	c := &Cache{opts: o, log: log, entries: map[key]*entry{}, rooted: make(chan struct{})}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	c.done.Go(c.followRoots)
 	return c
@@ -86,11 +99,10 @@ func (c *Cache) Close() error {
 // Leaf returns a service's current certificate with its key, and a channel that is closed when another has replaced it. The first
 // call has it signed. A certificate for which nobody has asked again by the time of its renewal is forgotten.
 func (c *Cache) Leaf(ctx context.Context, service, token string) (api.Leaf, <-chan struct{}, error) {
-	if service == "" {
-		return api.Leaf{}, nil, api.Errorf(400, "a certificate needs the name of a service")
+	if err := api.CheckName("service name", service); err != nil {
+		return api.Leaf{}, nil, err
 	}
-	k := key{service, token}
-	e, err := c.entry(k)
+	e, err := c.entry(key{service, token})
 	if err != nil {
 		return api.Leaf{}, nil, err
 	}
@@ -113,9 +125,13 @@ func (c *Cache) entry(k key) (*entry, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.ctx.Err() != nil {
-		return nil, errors.New("this agent is stopping")
+		return nil, errClosed
 	}
 	e := c.entries[k]
+	if e == nil && len(c.entries) >= maxEntries {
+		return nil, api.Errorf(http.StatusTooManyRequests,
+			"this agent keeps %d certificates and makes no more, none for %q; ask the agent of the host that it runs on", maxEntries, k.service)
+	}
 	if e == nil {
 		e = &entry{changed: make(chan struct{}), signing: make(chan struct{})}
 		c.entries[k] = e
@@ -136,20 +152,16 @@ func (c *Cache) keep(k key, e *entry) {
 	}
 	close(e.signing)
 	for c.wait(e) {
-		if c.forget(k, e) {
+		if c.forget(k, e) || !c.replace(k, e) {
 			return
 		}
-		c.replace(k, e)
 	}
 }
 
 // wait returns when the certificate is to be replaced. It reports false when the cache is closed first.
 func (c *Cache) wait(e *entry) bool {
-	c.mu.Lock()
+	// Only keep, which calls this, writes to the leaf.
 	at := ca.RenewAt(e.leaf.ValidAfter, e.leaf.ValidBefore, rand.Float64())
-	c.mu.Unlock()
-	timer := time.NewTimer(time.Until(at))
-	defer timer.Stop()
 	for {
 		c.mu.Lock()
 		rooted, outdated := c.rooted, c.root != "" && c.root != e.root
@@ -157,11 +169,19 @@ func (c *Cache) wait(e *entry) bool {
 		if outdated {
 			return c.sleep(rand.N(spread))
 		}
+		// Round drops the monotonic reading.
+		left := at.Sub(time.Now().Round(0))
+		if left <= 0 {
+			return c.ctx.Err() == nil
+		}
+		timer := time.NewTimer(min(left, clockCheck))
 		select {
 		case <-timer.C:
-			return true
 		case <-rooted:
 		case <-c.ctx.Done():
+		}
+		timer.Stop()
+		if c.ctx.Err() != nil {
 			return false
 		}
 	}
@@ -191,8 +211,9 @@ func (c *Cache) forget(k key, e *entry) bool {
 	return true
 }
 
-// replace renews a certificate, which stays in force until that succeeds.
-func (c *Cache) replace(k key, e *entry) {
+// replace renews a certificate, which stays in force until that succeeds. It reports false when there will be no other: the servers
+// refuse it, and whoever asks again is told why.
+func (c *Cache) replace(k key, e *entry) bool {
 	said := ""
 	for pause := retryFirst; ; pause = min(2*pause, retryMost) {
 		err := c.renew(k, e)
@@ -200,19 +221,41 @@ func (c *Cache) replace(k key, e *entry) {
 			if said != "" {
 				c.log.Info("certificate renewed after all", "service", k.service)
 			}
-			return
+			return true
 		}
 		if c.ctx.Err() != nil {
-			return
+			return false
+		}
+		if refused(err) {
+			c.log.Warn("certificate not renewed, the servers refuse it", "service", k.service, "valid_until", e.leaf.ValidBefore, "err", err)
+			c.drop(k, e)
+			return false
 		}
 		if err.Error() != said {
 			said = err.Error()
 			c.log.Warn("certificate not renewed, it is tried again", "service", k.service, "valid_until", e.leaf.ValidBefore, "err", err)
 		}
 		if !c.sleep(pause/2 + rand.N(pause/2)) {
-			return
+			return false
 		}
 	}
+}
+
+// refused tells an answer that would be the same the next time.
+func refused(err error) bool {
+	switch api.StatusOf(err) {
+	case http.StatusBadRequest, http.StatusForbidden, http.StatusNotFound:
+		return true
+	}
+	return false
+}
+
+// drop forgets a certificate and wakes those who hold it.
+func (c *Cache) drop(k key, e *entry) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.entries, k)
+	close(e.changed)
 }
 
 // renew makes a key, has it signed, and puts the certificate in place.
@@ -241,7 +284,7 @@ func (c *Cache) sign(k key) (leaf api.Leaf, root string, err error) {
 		return leaf, "", err
 	}
 	if roots.ActiveRootID == "" {
-		return leaf, "", errors.New("the servers have no certificate authority yet")
+		return leaf, "", api.Errorf(http.StatusServiceUnavailable, "the servers have no certificate authority yet; ask again in a moment")
 	}
 	csr, private, err := ca.NewCSR(ca.ServiceID(roots.TrustDomain, c.opts.Datacenter, k.service))
 	if err != nil {
@@ -253,12 +296,19 @@ func (c *Cache) sign(k key) (leaf api.Leaf, root string, err error) {
 	}
 	leaf = *signed
 	leaf.PrivateKeyPEM = private
+	if _, err := tls.X509KeyPair([]byte(leaf.CertPEM), []byte(private)); err != nil {
+		return leaf, "", fmt.Errorf("the servers certified something else: %w", err)
+	}
 	return leaf, roots.ActiveRootID, nil
 }
 
-// one carries out a query of one row.
+// one carries out a query of one row. While there is no leader, any server answers it: no certificate is to end for want of one.
 func one[T any](ctx context.Context, c Client, o verb.Options, q verb.Query) (*T, error) {
 	a, err := c.Query(ctx, o, q)
+	if err != nil && verb.Retriable(err) {
+		o.Mode = verb.Stale
+		a, err = c.Query(ctx, o, q)
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"log/slog"
+	"strconv"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -23,7 +24,9 @@ type servers struct {
 	index  uint64
 	signed int
 	down   error
-	watch  chan struct{} // closed and replaced when the state changes
+	// leaderless: only stale queries are answered.
+	leaderless bool
+	watch      chan struct{} // closed and replaced when the state changes
 }
 
 func newServers(t *testing.T) *servers {
@@ -97,6 +100,9 @@ func (s *servers) Query(_ context.Context, o verb.Options, q verb.Query) (verb.A
 	defer s.mu.Unlock()
 	if s.down != nil {
 		return verb.Answer{}, s.down
+	}
+	if s.leaderless && o.Mode != verb.Stale {
+		return verb.Answer{}, verb.ErrNoLeader
 	}
 	if _, ok := q.(ca.Sign); ok {
 		if o.Token == "denied" {
@@ -252,6 +258,53 @@ func TestTokensAreKeptApart(t *testing.T) {
 		}
 		if _, _, err := c.Leaf(t.Context(), "", ""); api.StatusOf(err) != 400 {
 			t.Errorf("no name: %v", err)
+		}
+	})
+}
+
+func TestRevokedToken(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newServers(t)
+		c := open(t, s)
+		_, changed := get(t, c, "web", "good")
+		s.fail(api.Errorf(403, "Permission denied"))
+		<-changed // by the time of its renewal
+		if _, _, err := c.Leaf(t.Context(), "web", "good"); api.StatusOf(err) != 403 {
+			t.Errorf("got %v, want a refusal", err)
+		}
+		s.fail(nil)
+		get(t, c, "web", "good")
+	})
+}
+
+func TestNoLeader(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newServers(t)
+		s.leaderless = true
+		c := open(t, s)
+		get(t, c, "web", "")
+	})
+}
+
+func TestBounds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newServers(t)
+		c := open(t, s)
+		if _, _, err := c.Leaf(t.Context(), "a b", ""); api.StatusOf(err) != 400 {
+			t.Errorf("a name with a blank: %v", err)
+		}
+		for i := range maxEntries {
+			c.entries[key{strconv.Itoa(i), ""}] = &entry{}
+		}
+		if _, _, err := c.Leaf(t.Context(), "web", ""); api.StatusOf(err) != 429 {
+			t.Errorf("one too many: %v", err)
+		}
+		clear(c.entries)
+		if err := c.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if _, _, err := c.Leaf(t.Context(), "web", ""); api.StatusOf(err) != 503 {
+			t.Errorf("after Close: %v", err)
 		}
 	})
 }
