@@ -8,13 +8,12 @@ import (
 	"net"
 	"net/netip"
 	"os"
-	"strconv"
 	"syscall"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/keepalive"
-	"time"
 
 	"github.com/parleymesh/parley/agent/tlsconfig"
 	"github.com/parleymesh/parley/proxy/xds"
@@ -232,9 +231,4 @@ func serveUntilStopped(s *grpc.Server, l net.Listener) error {
 		return err
 	}
 	return nil
-}
-
-// hostPort joins an address of ours with a port.
-func hostPort(addr netip.Addr, port int) string {
-	return net.JoinHostPort(addr.String(), strconv.Itoa(port))
 }

@@ -144,7 +144,7 @@ func TestCorruptFile(t *testing.T) {
 	a.WaitLeader()
 	a.Must("services", "register", "-name=web", "-port=80")
 	a.Stop()
-	files, err := filepath.Glob(filepath.Join(a.DataDir, "services", "*"))
+	files, err := filepath.Glob(filepath.Join(a.DataDir, "local", "services", "*"))
 	if err != nil || len(files) != 1 {
 		t.Fatalf("the registration's file: %v, %v", files, err)
 	}
