@@ -32,7 +32,7 @@ func configPut(r *request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	data, err := r.body(r.s.opts.MaxBody)
+	data, err := r.json()
 	if err != nil {
 		return nil, err
 	}

@@ -187,6 +187,22 @@ func TestBodies(t *testing.T) {
 			t.Errorf("%.60s: got %d %q, want %s", body, got.status, got.body, want)
 		}
 	}
+	// What is nested deeper than anybody writes is refused wherever it comes in; brackets within a text do not count.
+	deep := strings.Repeat(`{"a":`, 101) + "1" + strings.Repeat("}", 101)
+	flat := strings.Repeat("[", 200) + `\"{`
+	for path, body := range map[string]string{
+		"/v1/catalog/register":       `{"Node":"n","Address":"a","Service":{"Service":"s","Proxy":{"Config":%s}}}`,
+		"/v1/agent/service/register": `{"Name":"s","Connect":{"SidecarService":{"Proxy":{"Config":%s}}}}`,
+		"/v1/config":                 `{"Kind":"proxy-defaults","Name":"global","Config":%s}`,
+	} {
+		if got := a.do("PUT", path, fmt.Sprintf(body, deep)); got.status != 400 || !strings.Contains(got.body, "nested more than 100 levels deep") {
+			t.Errorf("%s, nested deeply: got %d %q", path, got.status, got.body)
+		}
+		if got := a.do("PUT", path, fmt.Sprintf(body, `{"a":"`+flat+`"}`)); strings.Contains(got.body, "nested") {
+			t.Errorf("%s, not nested: got %d %q", path, got.status, got.body)
+		}
+	}
+	a.do("PUT", "/v1/catalog/deregister", `{"Node":"n"}`)
 	// A body of unknown length is counted as it comes.
 	chunk := fmt.Sprintf("%x\r\n%s\r\n", 900, strings.Repeat(" ", 900))
 	got := raw(t, a, "PUT /v1/catalog/register HTTP/1.1\r\nHost: x\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n"+chunk+chunk+"0\r\n\r\n")

@@ -262,6 +262,38 @@ func (r *request) body(limit int64) ([]byte, error) {
 	return data, nil
 }
 
+// maxNesting is how deep a body may be nested. Servers refuse what is much deeper; here the local agent is spared it, too.
+const maxNesting = 100
+
+// json reads the whole body, which is JSON.
+func (r *request) json() ([]byte, error) {
+	data, err := r.body(r.s.opts.MaxBody)
+	if err == nil && nesting(data) > maxNesting {
+		err = api.Errorf(http.StatusBadRequest, "the request's body is nested more than %d levels deep", maxNesting)
+	}
+	return data, err
+}
+
+// nesting returns how many lists and objects stand within one another at the deepest place of some JSON.
+func nesting(data []byte) int {
+	depth, deepest, text := 0, 0, false
+	for i := 0; i < len(data); i++ {
+		switch c := data[i]; {
+		case text && c == '\\':
+			i++
+		case c == '"':
+			text = !text
+		case text:
+		case c == '[' || c == '{':
+			depth++
+			deepest = max(deepest, depth)
+		case c == ']' || c == '}':
+			depth--
+		}
+	}
+	return deepest
+}
+
 // decode reads the body as JSON into v. A field that v does not have is an error, as is one of a wrong type; the error
 // names it.
 func (r *request) decode(v any) error {
@@ -270,7 +302,7 @@ func (r *request) decode(v any) error {
 
 // decodeAs is decode for endpoints that refuse in other words.
 func (r *request) decodeAs(status int, refusal string, v any) error {
-	data, err := r.body(r.s.opts.MaxBody)
+	data, err := r.json()
 	if err != nil {
 		return err
 	}
