@@ -207,10 +207,12 @@ func (s *State) setCheck(id string, c *healthCheck) (stopped []runner) {
 	return stopped
 }
 
-// relabel gives the checks of a service its name and tags. The catalog does the same by itself. It is called with mu held.
+// relabel gives the checks of a service its name, by which they are authorised, when that has become another one. A check's
+// tags stay those of its registration, as the public API shows them here; in the catalog they follow by themselves. It is
+// called with mu held.
 func (s *State) relabel(sv *api.Service) {
 	for _, c := range s.byService[sv.ID] {
-		if c.value.ServiceName == sv.Service && slices.Equal(c.value.ServiceTags, sv.Tags) {
+		if c.value.ServiceName == sv.Service {
 			continue
 		}
 		v := *c.value

@@ -21,7 +21,7 @@ func (s *State) ServiceMaintenance(id string, enable bool, reason, token string)
 		}
 		d.maintain(api.CheckDefinition{
 			ID: api.ServiceMaintenancePrefix + id, Name: "Service Maintenance Mode", Notes: cmp.Or(reason, noServiceReason),
-		}, sv.value, enable, cmp.Or(token, sv.token))
+		}, d.value(sv), enable, cmp.Or(token, sv.token))
 		return nil
 	})
 }

@@ -188,7 +188,14 @@ func (d *draft) checkedService(id string) (*api.Service, error) {
 	if sv == nil {
 		return nil, api.Errorf(http.StatusNotFound, "ServiceID %q does not exist", id)
 	}
-	return sv.value, nil
+	return d.value(sv), nil
+}
+
+// value is a service's value, which may be exchanged at any time once it is registered.
+func (d *draft) value(sv *service) *api.Service {
+	d.s.mu.Lock()
+	defer d.s.mu.Unlock()
+	return sv.value
 }
 
 // DeregisterService removes a service with its checks and its sidecar.

@@ -57,10 +57,14 @@ func TestServicesAreShownAsRecorded(t *testing.T) {
 	h.shows("plain", `{"Address": "", "Datacenter": "dc1", "EnableTagOverride": false, "ID": "plain", "Meta": {}, "Port": 0, "Service": "plain",
 		"Tags": [], "Weights": {"Passing": 1, "Warning": 1}}`)
 
-	// Registering again replaces the service and keeps its checks, which follow it in name and tags.
+	// Registering again replaces the service and keeps its checks.
 	h.register(`{"ID": "web-1", "Name": "web", "Port": 8081}`)
-	if c := h.Check("service:web-1"); c == nil || c.Status != api.Passing || len(c.ServiceTags) != 0 {
+	if c := h.Check("service:web-1"); c == nil || c.Status != api.Passing || len(c.ServiceTags) != 2 {
 		t.Errorf("the check is %+v", c)
+	}
+	h.register(`{"ID": "web-1", "Name": "web2", "Port": 8081}`)
+	if c := h.Check("service:web-1"); c.ServiceName != "web2" {
+		t.Errorf("the check of a service that is called otherwise is %+v", c)
 	}
 	if err := h.tryRegister(`{"ID": "web-1", "Name": "web", "Port": 8081, "Checks": [{"TTL": "10s"}, {"CheckID": "second", "TTL": "20s", "Status": "warning"}]}`, "", true); err != nil {
 		t.Fatal(err)

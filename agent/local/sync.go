@@ -181,7 +181,6 @@ func (s *State) adoptTags(sv *service, tags []string) {
 		close(sv.changed)
 		sv.changed = nil
 	}
-	s.relabel(sv.value)
 }
 
 // refusal tells an answer of the servers, which would be the same the next time, from none.
