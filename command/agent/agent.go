@@ -195,7 +195,7 @@ func (a *Agent) startLocal() (err error) {
 		Node: a.node(), Datacenter: cfg.Datacenter, Client: a.client, Dir: a.dir, Server: cfg.Server,
 		SidecarMinPort: cfg.Ports.SidecarMinPort, SidecarMaxPort: cfg.Ports.SidecarMaxPort,
 		Scripts: scripts(cfg), CheckOutputMaxSize: cfg.CheckOutputMaxSize, CheckUpdateInterval: cfg.CheckUpdateInterval,
-		Token: func() string { return a.cfg.ACL.Tokens.Agent }, Logger: a.log,
+		Token: func() string { return a.cfg.ACL.Tokens.Agent }, Members: func() int { return len(a.gossip.Members()) }, Logger: a.log,
 	})
 	if err != nil {
 		return err

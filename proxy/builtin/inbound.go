@@ -38,11 +38,7 @@ func (p *proxy) inbound(raw net.Conn) {
 		p.log.Info("connection denied", "caller", caller, "from", from, "why", d.Why)
 		return
 	}
-	timeout := snapshot.DefaultConnectTimeout
-	if proxy := now.Proxy.Proxy; proxy != nil {
-		timeout = snapshot.Milliseconds(proxy.Config, "local_connect_timeout_ms", timeout)
-	}
-	service, err := dialService(p.dialing, now.Snapshot, timeout)
+	service, err := dialService(p.dialing, now.Snapshot)
 	if err != nil {
 		p.log.Warn("the service does not answer", "service", now.Service, "err", err)
 		return
@@ -52,8 +48,8 @@ func (p *proxy) inbound(raw net.Conn) {
 }
 
 // dialService connects to the service that the proxy stands for.
-func dialService(ctx context.Context, s *snapshot.Snapshot, timeout time.Duration) (net.Conn, error) {
-	d := net.Dialer{Timeout: timeout}
+func dialService(ctx context.Context, s *snapshot.Snapshot) (net.Conn, error) {
+	d := net.Dialer{Timeout: s.LocalConnectTimeout()}
 	if proxy := s.Proxy.Proxy; proxy != nil && proxy.LocalServiceSocketPath != "" {
 		return d.DialContext(ctx, "unix", proxy.LocalServiceSocketPath)
 	}

@@ -17,14 +17,12 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
-	"github.com/parleymesh/parley/api"
 	"github.com/parleymesh/parley/proxy/snapshot"
 )
 
 const (
-	localAppCluster       = "local_app"
-	defaultConnectTimeout = 5 * time.Second
-	maxWeight             = 128 // what the public API allows
+	localAppCluster = "local_app"
+	maxWeight       = 128 // what the public API allows
 )
 
 // Builder builds resources. What is the same for many proxies it builds once: the endpoints of a target, for as long as
@@ -41,7 +39,7 @@ func (r *Resources) localApp(s *snapshot.Snapshot) error {
 	cluster := &clusterv3.Cluster{
 		Name:                 localAppCluster,
 		ClusterDiscoveryType: &clusterv3.Cluster_Type{Type: clusterv3.Cluster_STATIC},
-		ConnectTimeout:       durationpb.New(milliseconds(s.Proxy.Proxy, "local_connect_timeout_ms", defaultConnectTimeout)),
+		ConnectTimeout:       durationpb.New(s.LocalConnectTimeout()),
 	}
 	address := socketAddress(s.LocalApp)
 	switch {
@@ -62,12 +60,9 @@ func (r *Resources) localApp(s *snapshot.Snapshot) error {
 
 // upstream adds what an upstream needs: its listener, the cluster of its target and that cluster's endpoints.
 func (b *Builder) upstream(r *Resources, s *snapshot.Snapshot, u *snapshot.Upstream) error {
-	if u.Unsupported != "" {
-		return fmt.Errorf("upstream %s: %s", u.ID, u.Unsupported)
-	}
-	target, timeout, err := onlyTarget(u.Chain)
+	target, timeout, err := u.Target()
 	if err != nil {
-		return fmt.Errorf("upstream %s: %w", u.ID, err)
+		return err
 	}
 	endpoints := s.Endpoints[target]
 	if endpoints == nil {
@@ -75,9 +70,6 @@ func (b *Builder) upstream(r *Resources, s *snapshot.Snapshot, u *snapshot.Upstr
 	}
 	name := endpoints.SNI
 	if r.ByType[ClusterType][name] == nil {
-		if ms, ok := number(u.Config["connect_timeout_ms"]); ok && ms > 0 {
-			timeout = time.Duration(ms) * time.Millisecond
-		}
 		if _, err := r.add(ClusterType, name, upstreamCluster(name, endpoints, timeout)); err != nil {
 			return fmt.Errorf("upstream %s: %w", u.ID, err)
 		}
@@ -88,25 +80,6 @@ func (b *Builder) upstream(r *Resources, s *snapshot.Snapshot, u *snapshot.Upstr
 		r.put(assignment)
 	}
 	return r.outbound(s, u, name)
-}
-
-// onlyTarget returns the one target of a chain that a TCP upstream can follow.
-func onlyTarget(chain *api.DiscoveryChain) (string, time.Duration, error) {
-	if chain == nil {
-		return "", 0, fmt.Errorf("no discovery chain")
-	}
-	node, ok := chain.Nodes[chain.StartNode]
-	if !ok || node.Type != api.DiscoveryNodeResolver || node.Resolver == nil {
-		return "", 0, fmt.Errorf("its discovery chain begins with %q, of type %q, which is not carried out yet", chain.StartNode, node.Type)
-	}
-	if f := node.Resolver.Failover; f != nil && len(f.Targets) > 0 {
-		return "", 0, fmt.Errorf("its discovery chain fails over to %q, which is not carried out yet", f.Targets)
-	}
-	timeout := time.Duration(node.Resolver.ConnectTimeout)
-	if timeout <= 0 {
-		timeout = defaultConnectTimeout
-	}
-	return node.Resolver.Target, timeout, nil
 }
 
 // upstreamCluster reaches a target with mTLS. Nothing in it changes with the target's instances or with the certificate, so
@@ -196,30 +169,4 @@ func loadAssignment(e *snapshot.Endpoints) *endpointv3.ClusterLoadAssignment {
 func isIP(host string) bool {
 	_, err := netip.ParseAddr(host)
 	return err == nil
-}
-
-// milliseconds reads a duration from a proxy's free-form configuration.
-func milliseconds(p *api.Proxy, key string, absent time.Duration) time.Duration {
-	if p == nil {
-		return absent
-	}
-	if ms, ok := number(p.Config[key]); ok && ms > 0 {
-		return time.Duration(ms) * time.Millisecond
-	}
-	return absent
-}
-
-// number reads a number as JSON, HCL and msgpack give it.
-func number(v any) (int64, bool) {
-	switch n := v.(type) {
-	case float64:
-		return int64(n), true
-	case int:
-		return int64(n), true
-	case int64:
-		return n, true
-	case uint64:
-		return int64(min(n, 1<<62)), true
-	}
-	return 0, false
 }

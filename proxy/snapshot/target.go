@@ -26,16 +26,24 @@ func (u *Upstream) Target() (id string, connectTimeout time.Duration, err error)
 	if f := node.Resolver.Failover; f != nil && len(f.Targets) > 0 {
 		return "", 0, fmt.Errorf("upstream %s: its discovery chain fails over to %q, which is not carried out yet", u.ID, f.Targets)
 	}
-	timeout := Milliseconds(u.Config, "connect_timeout_ms", time.Duration(node.Resolver.ConnectTimeout))
+	timeout := milliseconds(u.Config, "connect_timeout_ms", time.Duration(node.Resolver.ConnectTimeout))
 	if timeout <= 0 {
 		timeout = DefaultConnectTimeout
 	}
 	return node.Resolver.Target, timeout, nil
 }
 
-// Milliseconds reads a duration from registered configuration, where it is a number as JSON, HCL or msgpack give it. One that is
-// absent or not positive is absent.
-func Milliseconds(config map[string]any, key string, absent time.Duration) time.Duration {
+// LocalConnectTimeout is how long a connection to the proxy's own service may take to be made.
+func (s *Snapshot) LocalConnectTimeout() time.Duration {
+	if s.Proxy.Proxy == nil {
+		return DefaultConnectTimeout
+	}
+	return milliseconds(s.Proxy.Proxy.Config, "local_connect_timeout_ms", DefaultConnectTimeout)
+}
+
+// milliseconds reads a duration from registered configuration, where it is a number as JSON, HCL or msgpack give it. One that is
+// not there, or not positive, is absent.
+func milliseconds(config map[string]any, key string, absent time.Duration) time.Duration {
 	var ms int64
 	switch n := config[key].(type) {
 	case float64:
