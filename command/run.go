@@ -11,6 +11,7 @@ import (
 	"io"
 	"path/filepath"
 	"strings"
+	"sync"
 
 	"github.com/urfave/cli/v2"
 )
@@ -26,8 +27,8 @@ func Run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	app := newApp(program)
 	app.Reader, app.Writer, app.ErrWriter = stdin, out, stderr
 	err := app.RunContext(context.Background(), append([]string{app.Name}, arrange(app.Commands, words)...))
-	if err == nil && out.err != nil {
-		err = fmt.Errorf("write the output: %w", out.err)
+	if failed := out.failure(); err == nil && failed != nil {
+		err = fmt.Errorf("write the output: %w", failed)
 	}
 	return report(stderr, err)
 }
@@ -89,19 +90,29 @@ func displayName(program string) string {
 	return "parley"
 }
 
-// output remembers that something could not be written, so that a full disk does not pass for success.
+// output remembers that something could not be written, so that a full disk does not pass for success. An agent's banner and
+// log lines come from many goroutines.
 type output struct {
+	mu  sync.Mutex // guards all below, and keeps lines whole
 	to  io.Writer
-	err error
+	err error // the first
 }
 
 // Write implements io.Writer.
 func (o *output) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
 	n, err := o.to.Write(p)
 	if o.err == nil {
 		o.err = err
 	}
 	return n, err
+}
+
+func (o *output) failure() error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.err
 }
 
 // status ends a command with an exit status and nothing more to say.
