@@ -75,6 +75,7 @@ type Core struct {
 	fsm    *fsm
 	topics *watch.Topics[state.Topic]
 	views  *watch.Views[viewKey, *verb.Row]
+	recent recent
 	verify verifier
 
 	mu      sync.Mutex
@@ -227,6 +228,7 @@ func (c *Core) Close() error {
 	err := c.raft.Shutdown().Error()
 	c.done.Wait()
 	c.views.Close()
+	c.recent.close()
 	if errors.Is(err, raft.ErrRaftShutdown) {
 		return nil
 	}

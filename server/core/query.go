@@ -181,15 +181,28 @@ func (c *Core) judge(e verb.Envelope, q verb.Query) (Judge, error) {
 
 // read reads the rows as they stand now.
 func (c *Core) read(e verb.Envelope, q verb.Query) (watch.State[*verb.Row], error) {
-	tx, _ := c.Store().Watch()
+	store := c.Store()
+	tx, _ := store.Watch()
 	tx.At(e.Tenant, 0)
+	key := keyOf(e)
+	before, current := c.recent.find(key, store, tx)
+	if current {
+		return before.state, nil
+	}
 	rows, err := q.Read(tx)
 	if err != nil {
 		return watch.State[*verb.Row]{}, err
 	}
 	_, index := tx.Seen()
 	slices.SortStableFunc(rows, func(a, b *verb.Row) int { return cmp.Compare(a.Key, b.Key) })
-	return watch.State[*verb.Row]{Index: index, Rows: rows}, nil
+	if before != nil && before.store == store {
+		watch.Reuse(before.state.Rows, rows)
+	}
+	s := watch.State[*verb.Row]{Index: index, Rows: rows}
+	if reading, ok := tx.Reading(); ok {
+		c.recent.keep(key, &recentList{store: store, reading: reading, state: s})
+	}
+	return s, nil
 }
 
 func keyOf(e verb.Envelope) viewKey { return viewKey{e.Tenant, e.Type, string(e.Payload)} }

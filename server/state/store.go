@@ -71,6 +71,7 @@ type Tx struct {
 	index   uint64
 	wrote   bool
 	seen    map[Topic]uint64   // topics read and their last index; nil when nobody asks
+	apart   bool               // the last index of one of them does not stand in the table of topics
 	touched map[Topic]struct{} // topics changed
 }
 

@@ -58,8 +58,33 @@ func (tx *Tx) last(kind Kind, name string) uint64 {
 	return 0
 }
 
+// Reading is what a transaction has read, and when any of it had last changed.
+type Reading struct {
+	topics []Topic
+	index  uint64
+}
+
+// Reading returns what the transaction has read so far. It reports false when that is nothing, or when Repeats could not
+// tell its changes.
+func (tx *Tx) Reading() (Reading, bool) {
+	names, index := tx.Seen()
+	return Reading{names, index}, len(names) > 0 && !tx.apart
+}
+
+// Repeats reports whether nothing of what an earlier transaction on the same store has read was touched before this one.
+func (tx *Tx) Repeats(r Reading) bool {
+	for _, t := range r.topics {
+		// An index that a topic is given later is above all that the earlier transaction could see.
+		if row := topics.get(tx, t.key()); row != nil && row.Index > r.index {
+			return false
+		}
+	}
+	return true
+}
+
 // sawAt is saw for a topic whose last index stands in the row that was read, and not in the table of topics.
 func (tx *Tx) sawAt(kind Kind, name string, index uint64) {
+	tx.apart = true
 	if tx.seen != nil {
 		t := Topic{tx.tenant, kind, name}
 		tx.seen[t] = max(tx.seen[t], index)

@@ -77,8 +77,19 @@ func (v *View[R]) Set(index uint64, rows []R) {
 	slices.SortStableFunc(rows, func(a, b R) int { return cmp.Compare(a.RowKey(), b.RowKey()) })
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	same := v.ready && v.state.Err == nil && len(rows) == len(v.state.Rows)
-	old, i := v.state.Rows, 0
+	same := Reuse(v.state.Rows, rows) && v.ready && v.state.Err == nil
+	if same {
+		v.state.Index = max(index, v.state.Index)
+		return
+	}
+	v.publish(State[R]{Index: max(index, v.state.Index), Rows: rows})
+}
+
+// Reuse replaces the rows whose key and version are those of a row of old by that one, so that what was computed for it
+// is kept. It reports whether the rows are those of old, none more and none less. Both are sorted by key.
+func Reuse[R Row](old, rows []R) (same bool) {
+	same = len(old) == len(rows)
+	i := 0
 	for n, row := range rows {
 		for i < len(old) && old[i].RowKey() < row.RowKey() {
 			i++
@@ -89,11 +100,7 @@ func (v *View[R]) Set(index uint64, rows []R) {
 		}
 		same = false
 	}
-	if same {
-		v.state.Index = max(index, v.state.Index)
-		return
-	}
-	v.publish(State[R]{Index: max(index, v.state.Index), Rows: rows})
+	return same
 }
 
 // Apply brings the view forward by a frame. A frame whose index is behind, after a resynchronisation with a server
