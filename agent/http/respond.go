@@ -1,6 +1,7 @@
 package http
 
 import (
+	"bufio"
 	"bytes"
 	"compress/gzip"
 	"encoding/json"
@@ -134,7 +135,15 @@ func (r *request) write(status int, pieces [][]byte) {
 	if size < minGzip || !acceptsGzip(r.Header.Get("Accept-Encoding")) {
 		r.w.Header().Set("Content-Length", strconv.Itoa(size))
 		r.w.WriteHeader(status)
-		writeAll(r.w, pieces)
+		if len(pieces) < 2 {
+			writeAll(r.w, pieces)
+			return
+		}
+		b := buffers.Get().(*bufio.Writer)
+		defer buffers.Put(b)
+		b.Reset(r.w)
+		writeAll(b, pieces)
+		_ = b.Flush()
 		return
 	}
 	r.w.Header().Set("Content-Encoding", "gzip")
@@ -154,6 +163,9 @@ func writeAll(w io.Writer, pieces [][]byte) {
 		}
 	}
 }
+
+// buffers join the pieces of a list: net/http's own buffer is so small that a list would leave in many packets.
+var buffers = sync.Pool{New: func() any { return bufio.NewWriterSize(nil, 64<<10) }}
 
 // gzips keeps compressors, which are large, for the next answers.
 var gzips = sync.Pool{New: func() any {
