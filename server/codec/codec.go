@@ -4,8 +4,10 @@
 package codec
 
 import (
+	"bytes"
 	"fmt"
 	"reflect"
+	"sync"
 
 	"github.com/hashicorp/go-msgpack/v2/codec"
 )
@@ -36,14 +38,35 @@ func newAdmission() *codec.MsgpackHandle {
 // Handle returns the options shared by all encoders and decoders, for those who stream.
 func Handle() *codec.MsgpackHandle { return handle }
 
-// Encode returns v as msgpack. It fails only for values which have no encoding, such as channels.
+// Encode returns v as msgpack. It fails only for values that refuse to be encoded.
 func Encode(v any) ([]byte, error) {
-	var out []byte
-	if err := codec.NewEncoderBytes(&out, handle).Encode(v); err != nil {
+	e := encoders.Get().(*encoder)
+	out := e.buffer
+	e.enc.ResetBytes(&out)
+	if err := e.enc.Encode(v); err != nil {
 		return nil, fmt.Errorf("encode %T: %w", v, err)
 	}
-	return out, nil
+	// What is returned may be kept for long, say as one of many thousand results, so it takes no more than its size.
+	encoded := bytes.Clone(out)
+	if cap(out) <= maxBuffer {
+		e.buffer = out[:cap(out)]
+		encoders.Put(e)
+	}
+	return encoded, nil
 }
+
+// maxBuffer is up to which size the buffer of an encoder is kept for the next value.
+const maxBuffer = 64 << 10
+
+// encoder is an encoder that is used again and again. One that has failed is not.
+type encoder struct {
+	enc    *codec.Encoder
+	buffer []byte
+}
+
+var encoders = sync.Pool{New: func() any {
+	return &encoder{enc: codec.NewEncoderBytes(new([]byte), handle), buffer: make([]byte, 1<<10)}
+}}
 
 // Decode reads one value of msgpack into the value that v points to. Fields that v does not have are skipped, so an
 // older release reads what a newer one wrote, as long as the type and version that stand before it are known.
