@@ -86,6 +86,26 @@ func (c *Client) do(ctx context.Context, r request, out any) (Meta, error) {
 	return meta, nil
 }
 
+// stream copies an answer that has no end to w, until the agent ends it.
+func (c *Client) stream(ctx context.Context, r request, w io.Writer) error {
+	req, err := c.newRequest(ctx, r)
+	if err != nil {
+		return err
+	}
+	resp, err := c.http.Do(req)
+	if err != nil {
+		return c.unreachable(ctx, r, err)
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode < 200 || resp.StatusCode > 299 {
+		return answeredError(resp)
+	}
+	if _, err := io.Copy(w, resp.Body); err != nil {
+		return fmt.Errorf("read the answer to %s %s: %w", r.method, r.path, err)
+	}
+	return nil
+}
+
 func (c *Client) newRequest(ctx context.Context, r request) (*http.Request, error) {
 	body, contentType, err := encodeBody(r.body)
 	if err != nil {

@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"io"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -136,4 +137,14 @@ func flag(name string, set bool) url.Values {
 		params.Set(name, "1")
 	}
 	return params
+}
+
+// Monitor copies what the agent logs, of the level ("debug", "info", ...) or above, as text or JSON, to w as it comes. It
+// ends with ctx, with an error when w takes no more, and without one when the agent stops.
+func (a Agent) Monitor(ctx context.Context, level string, asJSON bool, w io.Writer, q *QueryOptions) error {
+	params := flag("logjson", asJSON)
+	setIf(params, "loglevel", level)
+	return a.c.stream(ctx, request{
+		method: http.MethodGet, path: "/v1/agent/monitor", params: a.c.queryParams(q, params), token: q.token(),
+	}, w)
 }

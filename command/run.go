@@ -55,8 +55,8 @@ func commands(program string) []*cli.Command {
 	return []*cli.Command{
 		servicesCommand(), catalogCommand(), maintCommand(),
 		intentionCommand(), connectCommand(), configCommand(),
-		kvCommand(),
-		membersCommand(), joinCommand(), leaveCommand(), forceLeaveCommand(), operatorCommand(), infoCommand(), reloadCommand(),
+		kvCommand(), eventCommand(),
+		membersCommand(), joinCommand(), leaveCommand(), forceLeaveCommand(), operatorCommand(), infoCommand(), monitorCommand(), reloadCommand(),
 		agentCommand(program), validateCommand(), keygenCommand(), versionCommand(),
 	}
 }

@@ -67,6 +67,10 @@ type Options struct {
 	// DisableCoordinates saves the estimate of round trips.
 	DisableCoordinates bool
 
+	// Heard takes what an agent tells all others with Broadcast, and the Lamport time at which it did; nil: it is of no
+	// interest. It is called by one goroutine. What comes while too much waits for it is dropped.
+	Heard func(ltime uint64, data []byte)
+
 	// Transport is for tests; nil listens on Bind. The pool shuts it down.
 	Transport memberlist.NodeAwareTransport
 	// Resolve finds the addresses of a name; nil asks the system.
@@ -223,6 +227,7 @@ func (o *Options) serf(t *transport, events chan<- serf.Event) (*serf.Config, er
 	c.MinQueueDepth = 4096 // the queue grows with the pool
 	c.QueueDepthWarning = 1 << 20
 	c.DisableCoordinates = o.DisableCoordinates
+	c.UserEventSizeLimit = broadcastLimit
 	// Without it the conflict is the newcomer's, with it the loser of a vote shuts itself down.
 	c.EnableNameConflictResolution = false
 	c.SnapshotPath, c.RejoinAfterLeave = o.SnapshotPath, o.RejoinAfterLeave

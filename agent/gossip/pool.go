@@ -40,7 +40,8 @@ type Pool struct {
 	joining atomic.Int32
 	poke    chan struct{} // asks for a refresh
 	stop    chan struct{}
-	loops   sync.WaitGroup // drain and watch
+	heard   chan serf.UserEvent
+	loops   sync.WaitGroup // drain, watch and listen
 
 	refreshMu sync.Mutex // held while a view is replaced
 
@@ -69,6 +70,7 @@ func New(o Options) (*Pool, error) {
 	p := &Pool{
 		opts: o, log: o.Logger.With("component", "gossip"),
 		poke: make(chan struct{}, 1), stop: make(chan struct{}), changed: make(chan struct{}),
+		heard: make(chan serf.UserEvent, heardQueue),
 	}
 	p.view.Store(newView(nil))
 	var err error
@@ -109,6 +111,7 @@ func (p *Pool) start() (err error) {
 	p.loops.Go(func() { p.drain(events) })
 	p.refresh()
 	p.loops.Go(p.watch)
+	p.loops.Go(p.listen)
 	return nil
 }
 
@@ -123,12 +126,16 @@ func (p *Pool) answers(a netip.AddrPort) bool {
 	return true
 }
 
-// drain takes serf's events, always and at once: serf holds its lock while it waits for that. It looks at none of them,
-// since the members as they are now say more than what happened to them.
+// drain takes serf's events, always and at once: serf holds its lock while it waits for that. Of those about members it
+// looks at none, since the members as they are now say more than what happened to them.
 func (p *Pool) drain(events <-chan serf.Event) {
 	for {
 		select {
-		case <-events:
+		case e := <-events:
+			if told, ok := e.(serf.UserEvent); ok {
+				p.hear(told)
+				continue
+			}
 			select {
 			case p.poke <- struct{}{}:
 			default:

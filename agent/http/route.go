@@ -39,7 +39,7 @@ func table() map[string]*route {
 	t := map[string]*route{}
 	for _, r := range slices.Concat(statusRoutes, catalogRoutes, healthRoutes,
 		agentRoutes, agentServiceRoutes, agentCheckRoutes, agentHealthRoutes, meshRoutes,
-		operatorRoutes, kvRoutes, caRoutes, configEntryRoutes, chainRoutes, intentionRoutes) {
+		operatorRoutes, kvRoutes, caRoutes, configEntryRoutes, chainRoutes, intentionRoutes, eventRoutes) {
 		t[r.path] = &r
 	}
 	return t

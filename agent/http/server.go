@@ -45,6 +45,7 @@ type Options struct {
 	Local      Local
 	Leaves     Leaves
 	Proxies    Proxies
+	Events     Events
 
 	// Self is the agent's account of itself.
 	Self func(ctx context.Context) (api.Self, error)

@@ -15,6 +15,7 @@ import (
 	"github.com/parleymesh/parley/agent/config"
 	"github.com/parleymesh/parley/agent/datadir"
 	"github.com/parleymesh/parley/agent/dns"
+	"github.com/parleymesh/parley/agent/event"
 	"github.com/parleymesh/parley/agent/gossip"
 	agenthttp "github.com/parleymesh/parley/agent/http"
 	"github.com/parleymesh/parley/agent/leaf"
@@ -56,13 +57,17 @@ type Agent struct {
 	tls     endpoints
 	listen  listeners
 	gossip  *gossip.Pool
+	events  *event.Log
 	server  *server.Server // nil on a client agent
 	client  verb.Client
 	local   *local.State
 	leaves  *leaf.Cache
 	source  *snapshot.Assembler
 	dns     *dns.Server
-	metrics *metrics
+	metrics *telemetry.Metrics
+
+	// haveLocal is closed once local is there, for what gossip brings before.
+	haveLocal chan struct{}
 
 	undo    undo
 	failed  chan error // receives why the agent cannot go on
@@ -76,7 +81,7 @@ type Agent struct {
 func New(ctx context.Context, o Options) (*Agent, error) {
 	a := &Agent{
 		cfg: o.Config, opts: o, log: o.logs.logger(),
-		failed: make(chan error, 8), leaving: make(chan struct{}),
+		failed: make(chan error, 8), leaving: make(chan struct{}), haveLocal: make(chan struct{}),
 	}
 	steps := []func() error{
 		a.refuse, a.openData, a.openTLS, a.openListeners, a.startMetrics,
@@ -120,6 +125,11 @@ func (a *Agent) startGossip() (err error) {
 		return err
 	}
 	if a.gossip, err = gossip.New(o); err != nil {
+	a.events = event.New(event.Options{
+		Node: a.cfg.NodeName, Services: a.eventServices, Logger: a.log,
+		Broadcast: func(data []byte) error { return a.gossip.Broadcast(data) },
+	})
+	o.Heard = a.events.Receive
 		return err
 	}
 	a.listen.serfLANN = int(a.gossip.Local().Addr.Port())
@@ -202,9 +212,24 @@ func (a *Agent) startLocal() (err error) {
 	}
 	a.undo.push("local services", closing(a.local.Close))
 	return a.local.LoadDefinitions(cfg.Services, cfg.Checks)
+	close(a.haveLocal)
 }
 
 func scripts(c *config.Config) check.ScriptPolicy {
+// eventServices is what runs on this host, as the filters of events see it.
+func (a *Agent) eventServices() []event.Service {
+	select {
+	case <-a.haveLocal:
+	default:
+		return nil
+	}
+	var out []event.Service
+	for _, s := range a.local.Services() {
+		out = append(out, event.Service{Name: s.Service, Tags: s.Tags})
+	}
+	return out
+}
+
 	switch {
 	case c.EnableScriptChecks:
 		return check.AllScripts

@@ -27,7 +27,7 @@ func (a *Agent) self(ctx context.Context) (api.Self, error) {
 			Revision: a.opts.Build.Commit, Server: c.Server, Version: api.CompatibleWith,
 			BuildDate: a.opts.Build.Date.Format("2006-01-02T15:04:05Z07:00"),
 		},
-		Coord:  &api.Coordinate{Vec: make([]float64, 8)},
+		Coord:  a.gossip.Coordinate(),
 		Member: me,
 		Meta:   node.Meta,
 		Stats:  a.stats(ctx),
