@@ -20,6 +20,7 @@ import (
 	agenthttp "github.com/parleymesh/parley/agent/http"
 	"github.com/parleymesh/parley/agent/leaf"
 	"github.com/parleymesh/parley/agent/local"
+	"github.com/parleymesh/parley/agent/telemetry"
 	"github.com/parleymesh/parley/api"
 	"github.com/parleymesh/parley/proxy/snapshot"
 	"github.com/parleymesh/parley/proxy/xds"
@@ -56,8 +57,8 @@ type Agent struct {
 	dir     *datadir.Dir
 	tls     endpoints
 	listen  listeners
-	gossip  *gossip.Pool
 	events  *event.Log
+	gossip  *gossip.Pool
 	server  *server.Server // nil on a client agent
 	client  verb.Client
 	local   *local.State
@@ -124,12 +125,12 @@ func (a *Agent) startGossip() (err error) {
 	if err != nil {
 		return err
 	}
-	if a.gossip, err = gossip.New(o); err != nil {
 	a.events = event.New(event.Options{
 		Node: a.cfg.NodeName, Services: a.eventServices, Logger: a.log,
 		Broadcast: func(data []byte) error { return a.gossip.Broadcast(data) },
 	})
 	o.Heard = a.events.Receive
+	if a.gossip, err = gossip.New(o); err != nil {
 		return err
 	}
 	a.listen.serfLANN = int(a.gossip.Local().Addr.Port())
@@ -211,11 +212,10 @@ func (a *Agent) startLocal() (err error) {
 		return err
 	}
 	a.undo.push("local services", closing(a.local.Close))
-	return a.local.LoadDefinitions(cfg.Services, cfg.Checks)
 	close(a.haveLocal)
+	return a.local.LoadDefinitions(cfg.Services, cfg.Checks)
 }
 
-func scripts(c *config.Config) check.ScriptPolicy {
 // eventServices is what runs on this host, as the filters of events see it.
 func (a *Agent) eventServices() []event.Service {
 	select {
@@ -230,6 +230,7 @@ func (a *Agent) eventServices() []event.Service {
 	return out
 }
 
+func scripts(c *config.Config) check.ScriptPolicy {
 	switch {
 	case c.EnableScriptChecks:
 		return check.AllScripts

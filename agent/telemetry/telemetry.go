@@ -1,0 +1,177 @@
+// Package telemetry is what an agent counts, shown as JSON and to Prometheus. The libraries for Raft and gossip count into the
+// process's go-metrics, of which there is one; what costs something to count all the time is a Source, which is asked only when
+// somebody reads, and hot paths count in a Timer, which is a few atomics.
+//
+// What the figures mean is on the page website/docs/metrics.md. The package knows none of the parts that it shows.
+package telemetry
+
+import (
+	"cmp"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	gometrics "github.com/hashicorp/go-metrics"
+)
+
+// The in-memory sink keeps so much, in so fine steps, as the public API's clients expect.
+const (
+	interval = 10 * time.Second
+	retained = time.Minute
+)
+
+// Options is how figures are called and which are shown.
+type Options struct {
+	// Prefix begins every name.
+	Prefix string
+	// Hostname puts the host's name into the names of gauges, after the prefix.
+	Hostname bool
+	// Hidden hides what no rule of Filter speaks of.
+	Hidden bool
+	// Filter holds rules, of which the one with the longest prefix of a name decides: "+prefix" shows, "-prefix" hides.
+	Filter []string
+	// Retention is how long Prometheus is shown a figure that is not counted any more; 0: it is shown nothing at all.
+	Retention time.Duration
+
+	Logger *slog.Logger
+}
+
+// Metrics is all that an agent counts.
+type Metrics struct {
+	names  names
+	inmem  *gometrics.InmemSink
+	global *gometrics.Metrics
+	prom   http.Handler // nil: not switched on
+
+	mu      sync.Mutex
+	sources []Source
+}
+
+// Open makes what the process counts this agent's: there is one set for each process.
+func Open(o Options) (*Metrics, error) {
+	host, err := os.Hostname()
+	if err != nil && o.Hostname {
+		return nil, fmt.Errorf("the host's name, for the names of gauges: %w; set telemetry.disable_hostname to do without it", err)
+	}
+	cfg := gometrics.DefaultConfig(o.Prefix)
+	cfg.HostName, cfg.EnableHostname = host, o.Hostname
+	cfg.FilterDefault = !o.Hidden
+	cfg.AllowedPrefixes, cfg.BlockedPrefixes = rules(o.Filter)
+	cfg.EnableRuntimeMetrics = false // a Source reads them; the library's goroutine would never end
+
+	m := &Metrics{names: newNames(cfg), inmem: gometrics.NewInmemSink(interval, retained)}
+	var sink gometrics.MetricSink = m.inmem
+	if o.Retention > 0 {
+		prom, handler, err := openPrometheus(m, o)
+		if err != nil {
+			return nil, err
+		}
+		sink, m.prom = gometrics.FanoutSink{m.inmem, prom}, handler
+	}
+	if m.global, err = gometrics.NewGlobal(cfg, sink); err != nil {
+		return nil, fmt.Errorf("start the metrics: %w", err)
+	}
+	m.Add(readRuntime)
+	return m, nil
+}
+
+// Close stops counting, unless another agent of this process counts already.
+func (m *Metrics) Close() {
+	if gometrics.Default() == m.global {
+		gometrics.Shutdown()
+	}
+}
+
+// Add has the source asked whenever somebody reads.
+func (m *Metrics) Add(s Source) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.sources = append(m.sources, s)
+}
+
+// Prometheus shows everything in Prometheus's text form. Nil: it is not switched on.
+func (m *Metrics) Prometheus() http.Handler { return m.prom }
+
+// DisplayMetrics returns the last finished interval of ten seconds, and what the sources say now, to be shown as JSON.
+func (m *Metrics) DisplayMetrics(w http.ResponseWriter, r *http.Request) (any, error) {
+	v, err := m.inmem.DisplayMetrics(w, r)
+	if err != nil {
+		return nil, err
+	}
+	s, ok := v.(gometrics.MetricsSummary)
+	if !ok {
+		return v, nil
+	}
+	for _, f := range m.read() {
+		labels := map[string]string{}
+		for _, l := range f.labels {
+			labels[l.Name] = l.Value
+		}
+		if f.sample == nil {
+			s.Gauges = append(s.Gauges, gometrics.GaugeValue{Name: f.name, Value: float32(f.value), DisplayLabels: labels})
+		} else if f.sample.Recent.Count > 0 {
+			recent := f.sample.Recent
+			recent.Rate = recent.Sum / interval.Seconds()
+			s.Samples = append(s.Samples, gometrics.SampledValue{
+				Name: f.name, AggregateSample: &recent, Mean: recent.Mean(), Stddev: recent.Stddev(), DisplayLabels: labels,
+			})
+		}
+	}
+	slices.SortStableFunc(s.Gauges, func(a, b gometrics.GaugeValue) int { return cmp.Compare(a.Name, b.Name) })
+	slices.SortStableFunc(s.Samples, func(a, b gometrics.SampledValue) int { return cmp.Compare(a.Name, b.Name) })
+	return s, nil
+}
+
+// names makes whole names, as go-metrics does for what is counted there.
+type names struct {
+	prefix, gauge string // with the dot that follows
+	rules         map[string]bool
+	shown         bool // what no rule speaks of
+}
+
+func newNames(cfg *gometrics.Config) names {
+	n := names{shown: cfg.FilterDefault, rules: map[string]bool{}}
+	if cfg.ServiceName != "" {
+		n.prefix = cfg.ServiceName + "."
+	}
+	n.gauge = n.prefix
+	if cfg.EnableHostname && cfg.HostName != "" {
+		n.gauge += cfg.HostName + "."
+	}
+	for _, p := range cfg.AllowedPrefixes {
+		n.rules[p] = true
+	}
+	for _, p := range cfg.BlockedPrefixes {
+		n.rules[p] = false
+	}
+	return n
+}
+
+// shows tells whether a figure with that whole name is shown: the longest rule decides.
+func (n names) shows(name string) bool {
+	longest, shown := -1, n.shown
+	for prefix, show := range n.rules {
+		if len(prefix) > longest && strings.HasPrefix(name, prefix) {
+			longest, shown = len(prefix), show
+		}
+	}
+	return shown
+}
+
+// rules splits a filter's rules into what is shown and what is hidden.
+func rules(filter []string) (show, hide []string) {
+	for _, rule := range filter {
+		switch prefix := rule[min(1, len(rule)):]; {
+		case strings.HasPrefix(rule, "+"):
+			show = append(show, prefix)
+		case strings.HasPrefix(rule, "-"):
+			hide = append(hide, prefix)
+		}
+	}
+	return show, hide
+}
