@@ -1,6 +1,8 @@
 package server
 
 import (
+	"bytes"
+	"errors"
 	"io"
 	"log/slog"
 	"os"
@@ -134,6 +136,79 @@ func TestThreeServersComeBackElsewhere(t *testing.T) {
 			}
 			return true
 		})
+	})
+}
+
+// TestEveryDamageOfTheLogIsFound damages the log of a stopped server in many ways. Each is told in an error, and nothing is
+// begun anew over it.
+func TestEveryDamageOfTheLogIsFound(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		l := newLab(t)
+		l.start(member("s0", "10.0.0.1:8300", 1), dir)
+		for _, name := range []string{"n1", "n2", "n3"} {
+			if _, err := l.leads().Apply(t.Context(), verb.Options{}, register(name, "web")); err != nil {
+				t.Fatal(err)
+			}
+		}
+		l.leads().stop()
+	})
+	files, err := filepath.Glob(filepath.Join(dir, "raft", "wal", "*.wal"))
+	if err != nil || len(files) != 1 {
+		t.Fatal(files, err)
+	}
+	entries, err := os.ReadFile(files[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	list, err := os.ReadFile(filepath.Join(dir, "raft", "wal", "wal-meta.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	flipped := bytes.Clone(entries)
+	flipped[bytes.Index(entries, []byte("n2"))] ^= 1
+	for name, damage := range map[string]func(segment, meta string) error{
+		"a flipped bit in an entry": func(segment, _ string) error { return os.WriteFile(segment, flipped, 0o600) },
+		"no entries":                func(segment, _ string) error { return os.Truncate(segment, 0) },
+		"no segment":                func(segment, _ string) error { return os.Remove(segment) },
+		"an empty list":             func(_, meta string) error { return os.Truncate(meta, 0) },
+		"half a list":               func(_, meta string) error { return os.Truncate(meta, int64(len(list)/2)) },
+		"a list that ends early":    func(_, meta string) error { return os.Truncate(meta, 2*4096) },
+		"a list of noise":           func(_, meta string) error { return os.WriteFile(meta, bytes.Repeat([]byte{0xa5}, len(list)), 0o600) },
+	} {
+		dir := t.TempDir() // of its own: after a fault, the library keeps its lock until the process ends
+		wal := filepath.Join(dir, "raft", "wal")
+		segment, meta := filepath.Join(wal, filepath.Base(files[0])), filepath.Join(wal, "wal-meta.db")
+		err := errors.Join(os.MkdirAll(wal, 0o700), os.WriteFile(segment, entries, 0o600), os.WriteFile(meta, list, 0o600), damage(segment, meta))
+		if err != nil {
+			t.Fatal(err)
+		}
+		s, err := onDisk(dir, io.Discard)
+		if err == nil {
+			t.Errorf("%s: not found", name)
+			_ = s.close()
+		} else if !strings.Contains(err.Error(), dir) || strings.Contains(err.Error(), "\n") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// TestFoundingThatACrashCutShort begins where a server was killed between the two writes that found a cluster.
+func TestFoundingThatACrashCutShort(t *testing.T) {
+	dir := t.TempDir()
+	s, err := onDisk(dir, io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(s.stable.SetUint64(currentTerm, 1), s.close()); err != nil {
+		t.Fatal(err)
+	}
+	synctest.Test(t, func(t *testing.T) {
+		l := newLab(t)
+		l.start(member("s0", "10.0.0.1:8300", 1), dir)
+		if _, err := l.leads().Apply(t.Context(), verb.Options{}, register("n1", "web")); err != nil {
+			t.Fatal(err)
+		}
 	})
 }
 

@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 
 	"github.com/hashicorp/raft"
 	wal "github.com/hashicorp/raft-wal"
@@ -41,11 +43,14 @@ func onDisk(dataDir string, logs io.Writer) (storage, error) {
 	}
 	log, err := openLog(filepath.Join(dir, "wal"))
 	if err != nil {
-		return storage{}, fmt.Errorf("open the raft log in %s: %w; nothing was changed. Restore the directory, or move it away so that this server fetches everything from the others anew", dir, err)
+		return storage{}, damaged(dir, err)
 	}
 	snapshots, err := raft.NewFileSnapshotStore(dir, keptSnapshots, logs)
 	if err != nil {
 		return storage{}, errors.Join(fmt.Errorf("open the raft snapshots in %s: %w", dir, err), log.Close())
+	}
+	if err := log.checkEmptyLog(snapshots); err != nil {
+		return storage{}, errors.Join(damaged(dir, err), log.Close())
 	}
 	// Every proposal reads the last entries back for the followers; they are at hand in memory.
 	cached, err := raft.NewLogCache(512, log)
@@ -55,17 +60,50 @@ func onDisk(dataDir string, logs io.Writer) (storage, error) {
 	return storage{logs: cached, stable: log, snapshots: snapshots, close: log.Close}, nil
 }
 
+func damaged(dir string, err error) error {
+	return fmt.Errorf("open the raft log in %s: %w; nothing was changed. Restore the directory, or move it away so that this server fetches everything from the others anew", dir, err)
+}
+
 // openLog opens the log. On an error nothing stays open.
-func openLog(dir string) (*wal.WAL, error) {
-	if err := checkSegments(dir); err != nil {
-		return nil, err
+func openLog(dir string) (summed, error) {
+	if err := errors.Join(checkSegments(dir), checkMeta(dir)); err != nil {
+		return summed{}, err
 	}
 	var meta metadb.BoltMetaDB
-	log, err := wal.Open(dir, wal.WithSegmentSize(segmentSize), wal.WithMetaStore(&meta))
+	log, err := openWAL(dir, &meta)
 	if err != nil {
-		return nil, errors.Join(err, meta.Close())
+		return summed{}, errors.Join(err, meta.Close())
+	}
+	if err := log.verify(); err != nil {
+		return summed{}, errors.Join(err, log.Close())
 	}
 	return log, nil
+}
+
+// openWAL opens what lies beneath. It reads a file that is mapped into memory and trusts it: what is wrong with it comes as a
+// panic or, where the file ends too early, as a fault.
+func openWAL(dir string, meta *metadb.BoltMetaDB) (log summed, err error) {
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("%s is damaged: %v", filepath.Join(dir, metadb.FileName), r)
+		}
+	}()
+	log.WAL, err = wal.Open(dir, wal.WithSegmentSize(segmentSize), wal.WithMetaStore(meta))
+	return log, err
+}
+
+// checkMeta refuses an empty list of segments, which the library would take for a new one.
+func checkMeta(dir string) error {
+	name := filepath.Join(dir, metadb.FileName)
+	info, err := os.Stat(name)
+	if err == nil && info.Size() == 0 {
+		return fmt.Errorf("%s is damaged: it is empty", name)
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
 }
 
 // segmentMagic is what every segment of the log begins with, from the first entry on.
