@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -137,7 +138,7 @@ func New(t testing.TB, name string, args ...string) *Agent {
 	a := &Agent{Name: name, Ports: p, t: t, log: new(log), args: append([]string{
 		"agent", "-node=" + name, "-bind=127.0.0.1",
 		flag("http-port", p.HTTP), flag("dns-port", p.DNS), flag("grpc-port", p.GRPC), flag("serf-lan-port", p.SerfLAN),
-		flag("server-port", p.Server), "-serf-wan-port=-1", "-grpc-tls-port=-1",
+		flag("server-port", p.Server), "-serf-wan-port=-1", "-grpc-tls-port=-1", "-hcl=" + sidecarPorts(t),
 	}, args...)}
 	client, err := api.New(api.Config{Address: a.HTTPAddr()})
 	if err != nil {
@@ -163,6 +164,33 @@ func Durable(t testing.TB, name string, args ...string) *Agent {
 	a := New(t, name, append([]string{"-data-dir=" + dir}, args...)...)
 	a.DataDir = dir
 	return a
+}
+
+// sidecars is how many sidecars an agent of a test can have.
+const sidecars = 16
+
+// sidecarPorts gives an agent ports for its sidecars that nobody else has: several agents of several tests share this host.
+func sidecarPorts(t testing.TB) string {
+	t.Helper()
+	for range 100 {
+		first := 10000 + sidecars*rand.N(20000/sidecars) // below the ports that the system gives to clients
+		if rangeFree(first) {
+			return fmt.Sprintf("ports { sidecar_min_port = %d sidecar_max_port = %d }", first, first+sidecars-1)
+		}
+	}
+	t.Fatal("no range of ports is free for sidecars")
+	return ""
+}
+
+func rangeFree(first int) bool {
+	for port := first; port < first+sidecars; port++ {
+		l, err := net.Listen("tcp", fmt.Sprintf(":%d", port))
+		if err != nil {
+			return false
+		}
+		_ = l.Close()
+	}
+	return true
 }
 
 func flag(name string, port int) string { return "-" + name + "=" + strconv.Itoa(port) }

@@ -72,8 +72,9 @@ func Run(ctx context.Context, o Options) error {
 
 // proxy is a running proxy. apply is called by one goroutine.
 type proxy struct {
-	opts Options
-	log  *slog.Logger
+	opts  Options
+	log   *slog.Logger
+	quiet *quiet
 
 	// now is what the proxy obeys.
 	now atomic.Pointer[moment]
@@ -90,6 +91,7 @@ type proxy struct {
 
 func newProxy(o Options) *proxy {
 	p := &proxy{opts: o, log: o.Logger.With("component", "proxy", "proxy", o.ProxyID), locals: map[string]*door{}, open: newConnections()}
+	p.quiet = newQuiet(p.log)
 	p.dialing, p.stop = context.WithCancel(context.Background())
 	return p
 }

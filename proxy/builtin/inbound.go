@@ -3,6 +3,7 @@ package builtin
 import (
 	"context"
 	"crypto/tls"
+	"log/slog"
 	"net"
 	"time"
 
@@ -19,9 +20,10 @@ func (p *proxy) inbound(raw net.Conn) {
 	defer cancel()
 	from := raw.RemoteAddr().String()
 	m := p.now.Load()
-	conn := tls.Server(raw, m.server(func(caller, why string) {
-		p.log.Info("connection denied", "caller", caller, "from", from, "why", why)
-	}))
+	denied := func(caller, why string) {
+		p.quiet.say(slog.LevelInfo, "connection denied", caller, why, "caller", caller, "from", from, "why", why)
+	}
+	conn := tls.Server(raw, m.server(denied))
 	if err := conn.HandshakeContext(ctx); err != nil {
 		p.log.Debug("handshake failed", "from", from, "err", err)
 		return
@@ -35,12 +37,12 @@ func (p *proxy) inbound(raw net.Conn) {
 	// A snapshot that came during the handshake has judged all connections but this one.
 	now := p.now.Load()
 	if d := now.Authorize(caller); !d.Allowed {
-		p.log.Info("connection denied", "caller", caller, "from", from, "why", d.Why)
+		denied(caller, d.Why)
 		return
 	}
 	service, err := dialService(p.dialing, now.Snapshot)
 	if err != nil {
-		p.log.Warn("the service does not answer", "service", now.Service, "err", err)
+		p.quiet.say(slog.LevelWarn, "the service does not answer", now.Service, err.Error(), "service", now.Service, "err", err)
 		return
 	}
 	defer service.Close()

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
 	"net"
 	"time"
@@ -22,7 +23,7 @@ func (p *proxy) outbound(upstream string, local net.Conn) {
 	defer p.open.remove(local)
 	remote, err := p.dial(upstream)
 	if err != nil {
-		p.log.Warn("upstream not reached", "upstream", upstream, "err", err)
+		p.quiet.say(slog.LevelWarn, "upstream not reached", upstream, err.Error(), "upstream", upstream, "err", err)
 		return
 	}
 	defer remote.Close()
