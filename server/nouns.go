@@ -11,6 +11,7 @@ import (
 	"github.com/parleymesh/parley/server/intention"
 	"github.com/parleymesh/parley/server/kv"
 	"github.com/parleymesh/parley/server/operator"
+	"github.com/parleymesh/parley/server/query"
 	"github.com/parleymesh/parley/server/verb"
 )
 
@@ -23,6 +24,7 @@ func types() core.Types {
 			configentry.Put{}, configentry.Delete{},
 			intention.Create{}, intention.Update{}, intention.Upsert{}, intention.DeleteByID{}, intention.Delete{}, intention.SetDefault{},
 			ca.Install{}, ca.SetConfiguration{},
+			query.Create{}, query.Update{}, query.Delete{},
 		},
 		[]verb.Query{
 			catalog.Nodes{}, catalog.NodeByID{}, catalog.Node{}, catalog.Services{}, catalog.Instances{},
@@ -31,6 +33,7 @@ func types() core.Types {
 			configentry.Get{}, configentry.List{}, configentry.Chain{},
 			intention.List{}, intention.ByID{}, intention.Exact{}, intention.Match{}, intention.Check{}, intention.Policy{},
 			ca.Roots{}, ca.Configuration{}, ca.Sign{},
+			query.List{}, query.Get{}, query.Explain{}, query.Execute{},
 			operator.Leader{}, operator.Peers{}, operator.RaftConfiguration{},
 		},
 	)

@@ -50,27 +50,15 @@ func (q Health) Read(tx *state.Tx) ([]*verb.Row, error) {
 }
 
 func healthRow(tx *state.Tx, i *state.Instance) *verb.Row {
-	n := state.PeekNode(tx, i.Node)
-	if n == nil {
+	e, indexes := state.HealthEntry(tx, i)
+	if e == nil {
 		return nil
-	}
-	e := &api.ServiceEntry{Node: *n, Service: i.Service, Checks: []api.Check{}}
-	versions := []uint64{n.ModifyIndex, i.Service.ModifyIndex}
-	add := func(c *api.Check) {
-		e.Checks = append(e.Checks, *c)
-		versions = append(versions, c.ModifyIndex)
-	}
-	for c := range state.InstanceChecks(tx, i.Node, "") {
-		add(c)
-	}
-	for c := range state.InstanceChecks(tx, i.Node, i.Service.ID) {
-		add(c)
 	}
 	return &verb.Row{
 		Key:     rowKey(fold(i.Node), i.Service.ID),
-		Version: verb.Version(versions...),
+		Version: verb.Version(indexes...),
 		Value:   e,
-		Needs:   []api.Permission{readNode(n.Node), readService(i.Service.Service)},
+		Needs:   []api.Permission{readNode(e.Node.Node), readService(i.Service.Service)},
 	}
 }
 
