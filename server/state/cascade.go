@@ -19,6 +19,9 @@ func nodeChanged(tx *Tx, node string) {
 
 // nodeGone removes what is on a node that goes.
 func nodeGone(tx *Tx, n *api.Node) {
+	for _, s := range collect(sessions.listBy1(tx, tx.key(fold(n.Node)))) {
+		EndSession(tx, s.ID)
+	}
 	for _, i := range collect(services.list(tx, tx.key(fold(n.Node)))) {
 		DeleteService(tx, n.Node, i.Service.ID)
 	}
@@ -76,4 +79,35 @@ func checkChanged(tx *Tx, c *api.Check) {
 	for i := range services.list(tx, tx.key(fold(c.Node))) {
 		healthChanged(tx, &i.Service)
 	}
+}
+
+// checkLost ends the sessions that depend on a check which turned critical or is gone.
+func checkLost(tx *Tx, c *api.Check) {
+	var ends []string
+	for s := range sessions.listBy1(tx, tx.key(fold(c.Node))) {
+		if dependsOn(s, c.CheckID) {
+			ends = append(ends, s.ID)
+		}
+	}
+	for _, id := range ends {
+		EndSession(tx, id)
+	}
+}
+
+// sessionGone unlocks or, if the session wants it so, deletes the keys that a session had locked when it ended, and keeps them
+// from being locked again at once. Prepared queries that go with the session go.
+func sessionGone(tx *Tx, s *api.Session) {
+	for _, p := range collect(SessionKeys(tx, s.ID)) {
+		if s.Behavior == api.SessionDelete {
+			DeleteKey(tx, p.Key)
+		} else {
+			free := *p
+			free.Session = ""
+			PutKey(tx, free)
+		}
+		if s.LockDelay > 0 {
+			putLockDelay(tx, p.Key, s.LockDelay)
+		}
+	}
+	deleteSessionQueries(tx, s.ID)
 }

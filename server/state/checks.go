@@ -69,7 +69,8 @@ func PutCheck(tx *Tx, c api.Check) {
 		c.ServiceTags = []string{}
 	}
 	c.CreateIndex, c.ModifyIndex = tx.index, tx.index
-	if old := checks.get(tx, checks.key(tx, &c)); old != nil {
+	old := checks.get(tx, checks.key(tx, &c))
+	if old != nil {
 		if sameCheck(old, &c) {
 			return
 		}
@@ -80,6 +81,9 @@ func PutCheck(tx *Tx, c api.Check) {
 	}
 	checks.put(tx, &c)
 	checkChanged(tx, &c)
+	if old != nil && old.Status != api.Critical && c.Status == api.Critical {
+		checkLost(tx, &c)
+	}
 }
 
 // sameCheck compares all but the indexes.
@@ -102,4 +106,5 @@ func DeleteCheck(tx *Tx, node, id string) bool {
 func deleteCheck(tx *Tx, c *api.Check) {
 	checks.remove(tx, checks.key(tx, c))
 	checkChanged(tx, c)
+	checkLost(tx, c)
 }

@@ -12,6 +12,13 @@ var kv = &table[api.KVPair]{
 	name: "kv", version: 1,
 	// The key is the last part and not ended, so that a prefix of the key is a prefix of the row's key.
 	key: func(tx *Tx, p *api.KVPair) string { return tx.openKey(p.Key) },
+	// The session that holds the lock.
+	by1: func(tx *Tx, p *api.KVPair) string {
+		if p.Session == "" {
+			return ""
+		}
+		return tx.key(p.Session)
+	},
 }
 
 // The topics of keys.
@@ -60,6 +67,11 @@ func PutKey(tx *Tx, p api.KVPair) {
 	kv.put(tx, &p)
 	tx.wake(topicKey, p.Key)
 	foldersChanged(tx, p.Key)
+}
+
+// SessionKeys yields the pairs that a session has locked. It records no topic.
+func SessionKeys(tx *Tx, session string) iter.Seq[*api.KVPair] {
+	return kv.listBy1(tx, tx.key(session))
 }
 
 // sameKey compares all but the indexes.

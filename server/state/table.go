@@ -90,6 +90,19 @@ func (t *table[T]) listBy1(tx *Tx, prefix string) iter.Seq[*T] { return t.scan(t
 // listBy2 yields the rows whose second secondary key begins with prefix.
 func (t *table[T]) listBy2(tx *Tx, prefix string) iter.Seq[*T] { return t.scan(tx, indexBy2, prefix) }
 
+// fromBy2 yields the rows whose second secondary key is not below lower, in the order of that key, whatever their tenant.
+func (t *table[T]) fromBy2(tx *Tx, lower string) iter.Seq[*T] {
+	return func(yield func(*T) bool) {
+		it, err := tx.mem.LowerBound(t.name, indexBy2, lower)
+		must(err)
+		for raw := it.Next(); raw != nil; raw = it.Next() {
+			if !yield(raw.(*row).value.(*T)) {
+				return
+			}
+		}
+	}
+}
+
 func (t *table[T]) scan(tx *Tx, index, prefix string) iter.Seq[*T] {
 	return func(yield func(*T) bool) {
 		it, err := tx.mem.Get(t.name, index+"_prefix", prefix)
