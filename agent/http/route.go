@@ -23,14 +23,21 @@ type route struct {
 }
 
 type method struct {
-	name string
-	do   handler
+	name   string
+	do     handler
+	hidden bool // it is there to refuse in its own way
 }
 
-func get(do handler) method  { return method{http.MethodGet, do} }
-func put(do handler) method  { return method{http.MethodPut, do} }
-func post(do handler) method { return method{http.MethodPost, do} }
-func del(do handler) method  { return method{http.MethodDelete, do} }
+func get(do handler) method  { return method{name: http.MethodGet, do: do} }
+func put(do handler) method  { return method{name: http.MethodPut, do: do} }
+func post(do handler) method { return method{name: http.MethodPost, do: do} }
+func del(do handler) method  { return method{name: http.MethodDelete, do: do} }
+
+// unlisted keeps a method out of the Allow header.
+func unlisted(m method) method {
+	m.hidden = true
+	return m
+}
 
 func on(path string, methods ...method) route { return route{path, methods} }
 
@@ -39,7 +46,7 @@ func table() map[string]*route {
 	t := map[string]*route{}
 	for _, r := range slices.Concat(statusRoutes, catalogRoutes, healthRoutes,
 		agentRoutes, agentServiceRoutes, agentCheckRoutes, agentHealthRoutes, meshRoutes,
-		operatorRoutes, kvRoutes, caRoutes, configEntryRoutes, chainRoutes, intentionRoutes, eventRoutes) {
+		operatorRoutes, kvRoutes, caRoutes, configEntryRoutes, chainRoutes, intentionRoutes, queryRoutes, eventRoutes) {
 		t[r.path] = &r
 	}
 	return t
@@ -49,7 +56,9 @@ func table() map[string]*route {
 func (rt *route) allow() string {
 	names := []string{http.MethodOptions}
 	for _, m := range rt.methods {
-		names = append(names, m.name)
+		if !m.hidden {
+			names = append(names, m.name)
+		}
 	}
 	return strings.Join(names, ",")
 }

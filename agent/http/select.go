@@ -25,9 +25,14 @@ func (r *request) discover(q verb.Query) (verb.Answer, error) {
 	}
 	a, err := r.askAs(o, q)
 	if err == nil {
-		r.w.Header().Set("X-Consul-Effective-Consistency", [...]string{verb.Default: "leader", verb.Stale: "stale", verb.Consistent: "consistent"}[o.Mode])
+		r.w.Header().Set("X-Consul-Effective-Consistency", levelOf(o.Mode))
 	}
 	return a, err
+}
+
+// levelOf is what the public API calls a mode.
+func levelOf(m verb.Mode) string {
+	return [...]string{verb.Default: "leader", verb.Stale: "stale", verb.Consistent: "consistent"}[m]
 }
 
 // list carries out a query of the catalog or of health whose values are of type T and returns the rows that the request's

@@ -136,3 +136,12 @@ func has(meta, want map[string]string) bool {
 	}
 	return true
 }
+
+// Split takes the rows of an answer to Execute apart, of which there must be one at least.
+func Split(rows []*verb.Row) (*Asked, []api.ServiceEntry) {
+	entries := make([]api.ServiceEntry, 0, len(rows)-1)
+	for _, r := range rows[1:] {
+		entries = append(entries, *r.Value.(*Found).Entry)
+	}
+	return rows[0].Value.(*Found).Asked, entries
+}

@@ -21,11 +21,17 @@ func validate(q *api.PreparedQuery) error {
 	return nil
 }
 
+// bound refuses a query that nobody would find and nothing would remove.
+func bound(q *api.PreparedQuery) error {
+	if q.Name == "" && q.Session == "" && q.Template.Type == "" {
+		return refusal("Invalid prepared query: Must be bound to a session, or have a Name")
+	}
+	return nil
+}
+
 func check(q *api.PreparedQuery) error {
 	s := &q.Service
 	switch f := &s.Failover; {
-	case q.Name == "" && q.Session == "" && q.Template.Type == "":
-		return refusal("Must be bound to a session, or have a Name")
 	case len(q.Name) > maxName:
 		return refusal("Bad Name: it has %d bytes, at most %d are allowed", len(q.Name), maxName)
 	case s.Service == "":
@@ -58,7 +64,7 @@ func check(q *api.PreparedQuery) error {
 
 // admit judges a query beside what stands.
 func admit(tx *state.Tx, q *api.PreparedQuery) error {
-	if err := validate(q); err != nil { // what an older release let through must not be written
+	if err := bound(q); err != nil {
 		return err
 	}
 	if q.Session != "" && !state.CanBindQuery(tx, q.Session) {

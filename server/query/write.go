@@ -19,6 +19,9 @@ func (c Create) Validate() error {
 	if c.ID != "" {
 		return refusal("ID must be empty when creating a new prepared query")
 	}
+	if err := bound(&c.PreparedQuery); err != nil {
+		return err
+	}
 	return validate(&c.PreparedQuery)
 }
 

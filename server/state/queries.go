@@ -33,7 +33,7 @@ const topicQueries Kind = "prepared-queries"
 
 // PreparedQueries yields all prepared queries, by id.
 func PreparedQueries(tx *Tx) iter.Seq[*api.PreparedQuery] {
-	tx.saw(topicQueries, "")
+	tx.sawAt(topicQueries, "", max(tx.last(topicQueries, ""), 1)) // there may never have been one
 	return queries.list(tx, tx.key())
 }
 
@@ -105,6 +105,4 @@ func deleteSessionQueries(tx *Tx, session string) {
 }
 
 // CanBindQuery tells whether a query can go with the session.
-func CanBindQuery(*Tx, string) bool {
-	return false // there are no sessions yet
-}
+func CanBindQuery(tx *Tx, session string) bool { return SessionExists(tx, session) }
