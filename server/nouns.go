@@ -7,6 +7,7 @@ import (
 	"github.com/parleymesh/parley/server/ca"
 	"github.com/parleymesh/parley/server/catalog"
 	"github.com/parleymesh/parley/server/configentry"
+	"github.com/parleymesh/parley/server/coordinate"
 	"github.com/parleymesh/parley/server/core"
 	"github.com/parleymesh/parley/server/intention"
 	"github.com/parleymesh/parley/server/kv"
@@ -24,6 +25,7 @@ func types() core.Types {
 			configentry.Put{}, configentry.Delete{},
 			intention.Create{}, intention.Update{}, intention.Upsert{}, intention.DeleteByID{}, intention.Delete{}, intention.SetDefault{},
 			ca.Install{}, ca.SetConfiguration{},
+			coordinate.Update{},
 			query.Create{}, query.Update{}, query.Delete{},
 		},
 		[]verb.Query{
@@ -34,6 +36,7 @@ func types() core.Types {
 			intention.List{}, intention.ByID{}, intention.Exact{}, intention.Match{}, intention.Check{}, intention.Policy{},
 			ca.Roots{}, ca.Configuration{}, ca.Sign{},
 			query.List{}, query.Get{}, query.Explain{}, query.Execute{},
+			coordinate.List{}, coordinate.Node{},
 			operator.Leader{}, operator.Peers{}, operator.RaftConfiguration{},
 		},
 	)

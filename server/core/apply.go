@@ -78,6 +78,9 @@ func (c *Core) applyHere(e verb.Envelope, cmd verb.Command) (verb.Result, error)
 	return c.replicate(e, cmd)
 }
 
+	if _, ok := cmd.(verb.Gathered); ok {
+		return c.gather(e, cmd)
+	}
 // replicate stamps a command, makes sure that it can be read again, appends it to the log and waits until it is applied here.
 func (c *Core) replicate(e verb.Envelope, cmd verb.Command) (verb.Result, error) {
 	if s, ok := cmd.(verb.Stamped); ok {

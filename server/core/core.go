@@ -86,6 +86,8 @@ type Core struct {
 	calls sync.WaitGroup // what waits for raft's answer
 
 	failed chan error // receives why the FSM stopped
+	gathering gathering
+
 	cancel context.CancelFunc
 	done   sync.WaitGroup
 }

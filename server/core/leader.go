@@ -104,6 +104,7 @@ func (c *Core) begin(ctx context.Context) (end func()) {
 			return
 		}
 		c.startTerm(ctx)
+		loops.Go(func() { c.appendGathered(ctx) })
 		for _, l := range c.opts.Loops {
 			if l.Run != nil {
 				loops.Go(func() { l.Run(ctx, c.newTerm(l)) })

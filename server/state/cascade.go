@@ -28,6 +28,7 @@ func nodeGone(tx *Tx, n *api.Node) {
 	for _, c := range collect(checks.list(tx, tx.key(fold(n.Node)))) {
 		deleteCheck(tx, c)
 	}
+	deletePlaces(tx, n.Node)
 	tx.touch(topicNodes, "")
 	tx.touch(topicNode, fold(n.Node))
 }

@@ -41,6 +41,14 @@ type Stamp struct {
 	NewID func() string
 }
 
+// Gathered is a Command that is told again and again and that nobody waits for: the leader answers it once it is
+// authorised, gathers those of a moment, and appends them as one. It has no result, and some may be lost with a leader.
+type Gathered interface {
+	Command
+	// Gather returns one command, of the same type, for this one and all later ones.
+	Gather(later []Command) Command
+}
+
 // Query is a read. Its exported fields are its arguments.
 type Query interface {
 	// QueryType is the query's stable name between releases, such as "health.service".
