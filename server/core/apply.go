@@ -10,6 +10,7 @@ import (
 	"github.com/hashicorp/raft"
 
 	"github.com/parleymesh/parley/server/codec"
+	"github.com/parleymesh/parley/server/state"
 	"github.com/parleymesh/parley/server/verb"
 )
 
@@ -43,7 +44,7 @@ func (c *Core) apply(ctx context.Context, e verb.Envelope, cmd verb.Command) (ve
 	}
 	return hold(ctx, c, e.Forwarded, false, func(ctx context.Context) (verb.Result, error) {
 		if c.Ready() {
-			return c.applyHere(e, cmd)
+			return c.applyHere(ctx, e, cmd)
 		}
 		leader, err := c.elsewhere(e.Forwarded)
 		if err != nil {
@@ -65,7 +66,10 @@ func (c *Core) elsewhere(forwarded bool) (verb.Handler, error) {
 }
 
 // applyHere authorises, stamps and replicates a command on the leader.
-func (c *Core) applyHere(e verb.Envelope, cmd verb.Command) (verb.Result, error) {
+func (c *Core) applyHere(ctx context.Context, e verb.Envelope, cmd verb.Command) (verb.Result, error) {
+	if c.opts.Measure != nil {
+		defer c.opts.Measure(e.Type, time.Now())
+	}
 	tx := c.Store().Read()
 	tx.At(e.Tenant, 0)
 	judge, err := c.opts.Authorizer.Judge(tx, e.Token)
@@ -75,12 +79,29 @@ func (c *Core) applyHere(e verb.Envelope, cmd verb.Command) (verb.Result, error)
 	if err := allow(judge, cmd.Needs(tx)); err != nil {
 		return verb.Result{}, err
 	}
-	return c.replicate(e, cmd)
-}
-
 	if _, ok := cmd.(verb.Gathered); ok {
 		return c.gather(e, cmd)
 	}
+	if l, ok := cmd.(verb.AtLeader); ok {
+		return c.applyAtLeader(ctx, tx, l)
+	}
+	return c.replicate(e, cmd)
+}
+
+// applyAtLeader carries out a command that is not replicated.
+func (c *Core) applyAtLeader(ctx context.Context, tx *state.Tx, cmd verb.AtLeader) (verb.Result, error) {
+	v, err := cmd.ApplyAtLeader(tx, c.opts.Memory)
+	if err != nil {
+		return verb.Result{}, err
+	}
+	// The change comes before the proof: a leader that follows this one has begun after it.
+	if err := c.verify.wait(ctx); err != nil {
+		return verb.Result{}, appendError(err)
+	}
+	raw, err := codec.Encode(v)
+	return verb.Result{Raw: raw}, err
+}
+
 // replicate stamps a command, makes sure that it can be read again, appends it to the log and waits until it is applied here.
 func (c *Core) replicate(e verb.Envelope, cmd verb.Command) (verb.Result, error) {
 	if s, ok := cmd.(verb.Stamped); ok {

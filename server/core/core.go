@@ -34,6 +34,8 @@ type Options struct {
 	Leader verb.Handler
 	// Loops run while this server leads.
 	Loops []Loop
+	// Memory is what this server keeps in memory while it leads, for commands that are verb.AtLeader.
+	Memory verb.Leader
 	// Servers answers queries about the servers.
 	Servers verb.Servers
 
@@ -47,6 +49,9 @@ type Options struct {
 	Hold time.Duration
 	// DefaultWait and MaxWait bound blocking queries; 0 means 5 and 10 minutes.
 	DefaultWait, MaxWait time.Duration
+
+	// Measure is told of every command that this server, leading, was asked to carry out, and when it began. It may be nil.
+	Measure func(commandType string, began time.Time)
 
 	Logger *slog.Logger
 }
@@ -83,11 +88,11 @@ type Core struct {
 	changed chan struct{}   // closed and replaced when leadership, here or elsewhere, changes
 	closing bool            // raft is asked nothing more
 
+	gathering gathering
+
 	calls sync.WaitGroup // what waits for raft's answer
 
 	failed chan error // receives why the FSM stopped
-	gathering gathering
-
 	cancel context.CancelFunc
 	done   sync.WaitGroup
 }

@@ -58,6 +58,9 @@ func (t *Term) Watch(q verb.Query) (verb.Reader, error) {
 	return &reader{core: c, e: e, q: q, judge: all{}, in: c.views.Open(keyOf(e), c.feed(e.Tenant, q))}, nil
 }
 
+// Follow calls read with the state of now, and again each time that something it read has changed, until ctx ends.
+func (t *Term) Follow(ctx context.Context, read func(tx *state.Tx)) { t.core.follow(ctx, read) }
+
 // Raft gives access to raft for the loop that looks after its members.
 func (t *Term) Raft() *raft.Raft { return t.core.raft }
 

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/parleymesh/parley/api"
+	"github.com/parleymesh/parley/server/state"
 	"github.com/parleymesh/parley/server/verb"
 	"github.com/parleymesh/parley/server/watch"
 )
@@ -237,31 +238,39 @@ func within(ctx, term context.Context) (context.Context, func()) {
 	return ctx, func() { stop(); cancel(nil) }
 }
 
-// feed keeps a view current: it reads, subscribes to what it read, and reads again when woken.
+// feed keeps a view current.
 func (c *Core) feed(tenant api.Tenant, q verb.Query) watch.Feed[*verb.Row] {
 	return func(ctx context.Context, view *watch.View[*verb.Row]) {
-		sub := c.topics.Subscribe()
-		defer sub.Close()
-		for {
-			store := c.Store()
-			tx, commits := store.Watch()
+		c.follow(ctx, func(tx *state.Tx) {
 			tx.At(tenant, 0)
 			rows, err := q.Read(tx)
-			topics, index := tx.Seen()
 			if err != nil {
 				view.Fail(err)
-			} else {
-				view.Set(index, rows)
-			}
-			// What was committed between the read and the subscription woke nobody.
-			if sub.Watch(topics) && (store.Commits() != commits || c.Store() != store) {
-				continue
-			}
-			select {
-			case <-sub.C:
-			case <-ctx.Done():
 				return
 			}
+			_, index := tx.Seen()
+			view.Set(index, rows)
+		})
+	}
+}
+
+// follow reads, subscribes to what was read, and reads again each time that it is woken, until ctx ends.
+func (c *Core) follow(ctx context.Context, read func(tx *state.Tx)) {
+	sub := c.topics.Subscribe()
+	defer sub.Close()
+	for {
+		store := c.Store()
+		tx, commits := store.Watch()
+		read(tx)
+		topics, _ := tx.Seen()
+		// What was committed between the read and the subscription woke nobody.
+		if sub.Watch(topics) && (store.Commits() != commits || c.Store() != store) {
+			continue
+		}
+		select {
+		case <-sub.C:
+		case <-ctx.Done():
+			return
 		}
 	}
 }

@@ -73,6 +73,8 @@ type Tx struct {
 	seen    map[Topic]uint64   // topics read and their last index; nil when nobody asks
 	apart   bool               // the last index of one of them does not stand in the table of topics
 	touched map[Topic]struct{} // topics changed
+	undo    []func()           // how to take back what was written since Try began, last first
+	trying  bool
 }
 
 // At sets whose rows the transaction is about and, for a write, the index that its changes bear.

@@ -124,18 +124,36 @@ func (t *table[T]) put(tx *Tx, v *T) {
 	if t.by2 != nil {
 		r.by[1] = t.by2(tx, v)
 	}
+	t.remember(tx, r.key)
 	must(tx.mem.Insert(t.name, r))
 	tx.wrote = true
 }
 
 // remove deletes the row of the key.
 func (t *table[T]) remove(tx *Tx, key string) {
+	t.remember(tx, key)
 	err := tx.mem.Delete(t.name, &row{key: key})
 	if err == memdb.ErrNotFound {
 		return
 	}
 	must(err)
 	tx.wrote = true
+}
+
+// remember notes how to take back a change of the row of the key, if it may have to be.
+func (t *table[T]) remember(tx *Tx, key string) {
+	if !tx.trying {
+		return
+	}
+	old, err := tx.mem.First(t.name, indexID, key)
+	must(err)
+	tx.undo = append(tx.undo, func() {
+		if old != nil {
+			must(tx.mem.Insert(t.name, old))
+		} else if err := tx.mem.Delete(t.name, &row{key: key}); err != memdb.ErrNotFound {
+			must(err)
+		}
+	})
 }
 
 // must stops on an error of memdb's, which arises only from a table or index that the schema lacks.
