@@ -1,10 +1,7 @@
 package catalog
 
 import (
-	"net/http"
 	"slices"
-
-	"github.com/google/uuid"
 
 	"github.com/parleymesh/parley/api"
 	"github.com/parleymesh/parley/server/state"
@@ -18,25 +15,16 @@ func (Register) CommandType() string { return "catalog.register" }
 
 // Validate implements verb.Command.
 func (r Register) Validate() error {
-	if r.Node == "" {
-		return refusal("Must provide node")
-	}
-	if err := api.CheckName("node name", r.Node); err != nil {
+	if err := state.CheckNode(r.Node, r.ID); err != nil {
 		return err
 	}
 	if r.Address == "" && !r.SkipNodeUpdate {
 		return refusal("Must provide address if SkipNodeUpdate is not set")
 	}
-	if r.ID != "" {
-		if len(r.ID) != 36 {
-			return refusal("Bad node ID: uuid string is wrong length")
+	if r.Service != nil {
+		if err := state.CheckService(r.Service); err != nil {
+			return err
 		}
-		if _, err := uuid.Parse(r.ID); err != nil {
-			return refusal("Bad node ID: %v", err)
-		}
-	}
-	if err := validateService(r.Service); err != nil {
-		return err
 	}
 	for _, c := range r.checks() {
 		if c.CheckID == "" && c.Name == "" {
@@ -45,28 +33,6 @@ func (r Register) Validate() error {
 		if c.Node != "" && fold(c.Node) != fold(r.Node) {
 			return refusal("Check %q is for the node %q, but the registration is of %q", c.CheckID, c.Node, r.Node)
 		}
-	}
-	return nil
-}
-
-func validateService(s *api.Service) error {
-	if s == nil {
-		return nil
-	}
-	if s.Service == "" {
-		if s.ID != "" {
-			return refusal("Must provide service name (Service.Service) when service ID is provided")
-		}
-		return refusal("Must provide service name (Service.Service)")
-	}
-	if err := api.CheckName("service name", s.Service); err != nil {
-		return err
-	}
-	if s.Port < 0 || s.Port > 65535 {
-		return api.Errorf(http.StatusBadRequest, "Service.Port %d of %q is out of range: 0 to 65535", s.Port, s.Service)
-	}
-	if s.Kind == api.KindConnectProxy && (s.Proxy == nil || s.Proxy.DestinationServiceName == "") {
-		return refusal("Proxy.DestinationServiceName must be non-empty for Connect proxy services")
 	}
 	return nil
 }
@@ -127,9 +93,8 @@ func (r Register) admit(tx *state.Tx) error {
 	if old == nil && r.SkipNodeUpdate && r.Address == "" {
 		return refusal("Node %q is not registered, so it cannot be skipped: set Address and not SkipNodeUpdate", r.Node)
 	}
-	if old != nil && r.ID != "" && old.ID != "" && fold(old.ID) != fold(r.ID) && alive(tx, old.Node) {
-		return refusal("Node name %s is reserved by node %s at %s, which is alive; give the node at %s another node_name, or stop the other one first",
-			r.Node, old.ID, old.Address, r.Address)
+	if err := state.AdmitNode(tx, r.Node, r.ID, r.Address); err != nil {
+		return err
 	}
 	for _, c := range r.checks() {
 		if c.ServiceID == "" || r.Service != nil && r.Service.Normalized().ID == c.ServiceID {
@@ -142,17 +107,9 @@ func (r Register) admit(tx *state.Tx) error {
 	return nil
 }
 
-// alive tells whether gossip holds the node to be alive.
-func alive(tx *state.Tx, node string) bool {
-	c := state.NodeCheck(tx, node, api.SerfHealth)
-	return c != nil && c.Status == api.Passing
-}
-
 // putNode writes the node. One that comes under a new name, by its id, leaves no other behind.
 func (r Register) putNode(tx *state.Tx) {
-	if same := state.NodeByID(tx, r.ID); same != nil && fold(same.Node) != fold(r.Node) {
-		state.DeleteNode(tx, same.Node)
-	}
+	state.LeaveOldName(tx, r.Node, r.ID)
 	old := state.Node(tx, r.Node)
 	if old != nil && r.SkipNodeUpdate {
 		return
