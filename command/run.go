@@ -56,7 +56,7 @@ func commands(program string) []*cli.Command {
 		servicesCommand(), catalogCommand(), maintCommand(),
 		intentionCommand(), connectCommand(), configCommand(),
 		kvCommand(), eventCommand(),
-		membersCommand(), joinCommand(), leaveCommand(), forceLeaveCommand(), operatorCommand(), infoCommand(), monitorCommand(), reloadCommand(),
+		membersCommand(), rttCommand(), joinCommand(), leaveCommand(), forceLeaveCommand(), operatorCommand(), infoCommand(), monitorCommand(), reloadCommand(),
 		agentCommand(program), validateCommand(), keygenCommand(), versionCommand(),
 	}
 }

@@ -51,7 +51,10 @@ func catalogNodes(r *request) (any, error) {
 		keep = func(n *api.Node) bool { return meta(n.Meta) }
 	}
 	rows, err := list(r, catalog.Nodes{}, keep)
-	return near(r, rows, func(n *api.Node) string { return n.Node }), err
+	if err != nil {
+		return nil, err
+	}
+	return near(r, rows, func(n *api.Node) string { return n.Node })
 }
 
 // catalogServices answers with an object of names and tags. What selects services selects their instances, of which the
@@ -111,7 +114,10 @@ func catalogInstances(r *request, mesh bool) (any, error) {
 		tagged = func(i *api.CatalogService) bool { return tags(i.ServiceTags) }
 	}
 	rows, err := list(r, catalog.Instances{Name: r.name, Mesh: mesh}, ofNode, tagged)
-	return near(r, rows, func(i *api.CatalogService) string { return i.Node }), err
+	if err != nil {
+		return nil, err
+	}
+	return near(r, rows, func(i *api.CatalogService) string { return i.Node })
 }
 
 // tags returns what ?tag, which may be given several times, wants of an instance's tags; nil: all. The case of a tag does

@@ -41,7 +41,7 @@ func healthService(r *request, mesh bool) (any, error) {
 	if r.flag("cached") {
 		r.w.Header().Set("X-Cache", "MISS")
 	}
-	return near(r, rows, func(e *api.ServiceEntry) string { return e.Node.Node }), nil
+	return near(r, rows, func(e *api.ServiceEntry) string { return e.Node.Node })
 }
 
 // passing reads ?passing, which means yes when it has no value.
@@ -111,7 +111,7 @@ func listChecks(r *request, q catalog.Checks, keep func(*api.Check) bool) (any, 
 			return nil, err
 		}
 	}
-	return near(r, checks, func(c *api.Check) string { return c.Node }), nil
+	return near(r, checks, func(c *api.Check) string { return c.Node })
 }
 
 // onNodes returns the checks on nodes with the metadata, which a check does not hold itself. The nodes are those of the

@@ -22,6 +22,7 @@ import (
 	"github.com/parleymesh/parley/server/ca"
 	"github.com/parleymesh/parley/server/catalog"
 	"github.com/parleymesh/parley/server/configentry"
+	"github.com/parleymesh/parley/server/coordinate"
 	"github.com/parleymesh/parley/server/core"
 	"github.com/parleymesh/parley/server/intention"
 	"github.com/parleymesh/parley/server/kv"
@@ -48,12 +49,13 @@ type agent struct {
 func nouns() core.Types {
 	return core.NewTypes(
 		[]verb.Command{
-			catalog.Register{}, catalog.Deregister{}, kv.Put{}, kv.Delete{}, ca.Install{}, ca.SetConfiguration{},
+			coordinate.Update{}, catalog.Register{}, catalog.Deregister{}, kv.Put{}, kv.Delete{}, ca.Install{}, ca.SetConfiguration{},
 			configentry.Put{}, configentry.Delete{},
 			intention.Create{}, intention.Update{}, intention.Upsert{}, intention.DeleteByID{}, intention.Delete{}, intention.SetDefault{},
 		},
 		[]verb.Query{
 			catalog.Nodes{}, catalog.NodeByID{}, catalog.Node{}, catalog.Services{}, catalog.Instances{}, catalog.Health{}, catalog.Checks{},
+			coordinate.List{}, coordinate.Node{},
 			operator.Leader{}, operator.Peers{}, operator.RaftConfiguration{},
 			kv.Get{}, kv.List{}, kv.Keys{},
 			ca.Roots{}, ca.Configuration{}, ca.Sign{},

@@ -106,26 +106,6 @@ func (r *request) nodeMeta() func(meta map[string]string) bool {
 	}
 }
 
-// near puts the rows of the node that ?near names first and keeps the order of the others.
-func near[T any](r *request, all rows, nodeOf func(T) string) rows {
-	node := r.param("near")
-	switch node {
-	case "":
-		return all
-	case "_agent":
-		node = r.s.opts.Node
-	}
-	isNear := func(row *verb.Row) int {
-		if strings.EqualFold(nodeOf(row.Value.(T)), node) {
-			return 0
-		}
-		return 1
-	}
-	out := slices.Clone(all)
-	slices.SortStableFunc(out, func(a, b *verb.Row) int { return isNear(a) - isNear(b) })
-	return out
-}
-
 // chooser returns what the request's filter wants of values that are not rows of a query: those of this agent.
 func chooser[T any](r *request) (func(T) bool, error) {
 	expression := r.param("filter")

@@ -47,6 +47,8 @@ type Options struct {
 	Proxies    Proxies
 	Events     Events
 
+	// Coordinate is where this agent places itself in the network; nil when it does not.
+	Coordinate func() *api.Coordinate
 	// Self is the agent's account of itself.
 	Self func(ctx context.Context) (api.Self, error)
 	// Version is what the agent was built from.

@@ -13,6 +13,7 @@ import (
 
 	"github.com/parleymesh/parley/agent/check"
 	"github.com/parleymesh/parley/agent/config"
+	"github.com/parleymesh/parley/agent/coordinate"
 	"github.com/parleymesh/parley/agent/datadir"
 	"github.com/parleymesh/parley/agent/dns"
 	"github.com/parleymesh/parley/agent/event"
@@ -283,6 +284,14 @@ func (a *Agent) goOn() {
 	running.Go(func() { a.local.Run(ctx) })
 	if len(a.cfg.RetryJoin) > 0 {
 		running.Go(func() { a.join(ctx) })
+	if !a.cfg.DisableCoordinates {
+		running.Go(func() {
+			coordinate.Run(ctx, coordinate.Options{
+				Node: a.cfg.NodeName, Where: a.gossip.Coordinate, Members: func() int { return len(a.gossip.Members()) },
+				Client: a.client, Token: func() string { return a.cfg.ACL.Tokens.Agent }, Logger: a.log,
+			})
+		})
+	}
 	}
 	a.undo.push("background work", func(context.Context) error {
 		cancel()

@@ -36,7 +36,7 @@ func (a *Agent) httpOptions() agenthttp.Options {
 		Node: c.NodeName, Datacenter: c.Datacenter,
 		Client: a.client, Authorizer: acl.Open{}, Members: pool{a.gossip}, Local: a.local, Leaves: a.leaves,
 		Proxies: snapshot.Publisher{Source: a.source}, Self: a.self, Version: a.version(), Leave: a.askToLeave, Reload: a.reload,
-		Metrics: a.metrics, Monitor: a.opts.logs.Follow, Events: a.events,
+		Metrics: a.metrics, Prometheus: a.metrics.Prometheus(), Monitor: a.opts.logs.Follow, Events: a.events, Coordinate: a.gossip.Coordinate,
 		DefaultACLPolicy: c.ACL.DefaultPolicy, Headers: c.HTTPConfig.ResponseHeaders,
 		AllowWriteFrom: prefixes(c.HTTPConfig.AllowWriteHTTPFrom), BlockEndpoints: c.HTTPConfig.BlockEndpoints,
 		Debug: c.EnableDebug, MaxValue: c.Limits.KVMaxValueSize, MaxHeader: c.HTTPConfig.MaxHeaderBytes,

@@ -1,6 +1,7 @@
 package query
 
 import (
+	"fmt"
 	"iter"
 	"slices"
 	"strings"
@@ -62,7 +63,7 @@ func (q Execute) Read(tx *state.Tx) ([]*verb.Row, error) {
 	rows := []*verb.Row{{Version: verb.Version(p.CreateIndex, p.ModifyIndex), Value: &Found{Asked: asked}}}
 	for e, indexes := range instances(tx, &p.Service, q.Connect) {
 		if wants(&p.Service, e) {
-			rows = append(rows, found(e, indexes, near))
+			rows = append(rows, found(e, indexes, distance(tx, e.Node.Node, near)))
 		}
 	}
 	return rows, nil
@@ -86,11 +87,21 @@ func instances(tx *state.Tx, s *api.ServiceQuery, connect bool) iter.Seq2[*api.S
 	}
 }
 
-func found(e *api.ServiceEntry, indexes []uint64, near string) *verb.Row {
-	distance := "1"
-	if strings.EqualFold(e.Node.Node, near) {
-		distance = "0"
+// distance orders nodes by how far they are from the one named by near: itself first, and last those of which it is not known.
+func distance(tx *state.Tx, node, near string) string {
+	if near == "" {
+		return ""
 	}
+	if strings.EqualFold(node, near) {
+		return "0"
+	}
+	if d, ok := state.Coordinate(tx, near).Distance(state.Coordinate(tx, node)); ok {
+		return fmt.Sprintf("1%020d", d)
+	}
+	return "2"
+}
+
+func found(e *api.ServiceEntry, indexes []uint64, distance string) *verb.Row {
 	return &verb.Row{
 		Key:     strings.Join([]string{distance, strings.ToLower(e.Node.Node), e.Service.ID}, "\x00"),
 		Version: verb.Version(indexes...), Value: &Found{Entry: e},

@@ -36,8 +36,9 @@ func NodePlaces(tx *Tx, node string) iter.Seq[*Place] {
 	return places.list(tx, tx.key(fold(node)))
 }
 
-// PeekCoordinate returns where a node is, or nil, and records no topic: who sorts by distance is not woken by its changes.
-func PeekCoordinate(tx *Tx, node string) *api.Coordinate {
+// Coordinate returns where a node is, or nil. Who sorts by distance asks for many, and reads all.
+func Coordinate(tx *Tx, node string) *api.Coordinate {
+	tx.saw(topicPlaces, "")
 	if p := places.get(tx, tx.key(fold(node), "")); p != nil {
 		return p.Entry.Coord
 	}
