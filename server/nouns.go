@@ -30,7 +30,7 @@ func types() core.Types {
 		},
 		[]verb.Query{
 			catalog.Nodes{}, catalog.NodeByID{}, catalog.Node{}, catalog.Services{}, catalog.Instances{},
-			catalog.Health{}, catalog.Checks{},
+			catalog.Health{}, catalog.Checks{}, catalog.Virtual{},
 			kv.Get{}, kv.List{}, kv.Keys{},
 			configentry.Get{}, configentry.List{}, configentry.Chain{},
 			intention.List{}, intention.ByID{}, intention.Exact{}, intention.Match{}, intention.Check{}, intention.Policy{},

@@ -93,6 +93,10 @@ func sameNode(mine, theirs *api.Node) bool {
 func plainService(s *api.Service) *api.Service {
 	plain := s.Normalized()
 	plain.CreateIndex, plain.ModifyIndex = 0, 0
+	if _, ok := plain.TaggedAddresses[api.TaggedVirtual]; ok {
+		plain.TaggedAddresses = maps.Clone(plain.TaggedAddresses)
+		delete(plain.TaggedAddresses, api.TaggedVirtual)
+	}
 	return &plain
 }
 

@@ -45,6 +45,9 @@ func (Chain) NewValue() any { return new(api.DiscoveryChain) }
 func (q Chain) Read(tx *state.Tx) ([]*verb.Row, error) {
 	c := chain.Compile(chain.Options{Service: q.Service, Datacenter: q.Datacenter, TrustDomain: trustDomain(tx)},
 		chain.Entries{Service: state.ServiceDefaults(tx, q.Service), Proxy: state.ProxyDefaults(tx)})
+	if v := state.VirtualAddress(tx, q.Service); v != nil {
+		c.AutoVirtualIPs, c.ManualVirtualIPs = []string{v.Address}, []string{}
+	}
 	version, err := contentVersion(c)
 	if err != nil {
 		return nil, fmt.Errorf("discovery chain of %q: %w", q.Service, err)

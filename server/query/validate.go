@@ -67,7 +67,7 @@ func admit(tx *state.Tx, q *api.PreparedQuery) error {
 	if err := bound(q); err != nil {
 		return err
 	}
-	if q.Session != "" && !state.CanBindQuery(tx, q.Session) {
+	if q.Session != "" && !state.SessionExists(tx, q.Session) {
 		return refusal("invalid session %q", q.Session)
 	}
 	if q.Template.Type != "" {

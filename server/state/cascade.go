@@ -42,6 +42,9 @@ func serviceChanged(tx *Tx, node string, old, next *Instance) {
 	}
 	if old != nil {
 		instanceChanged(tx, &old.Service)
+		if d := meshDestination(&old.Service); d != "" {
+			virtualChanged(tx, d)
+		}
 	}
 	if next == nil {
 		return

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"hash/fnv"
 	"iter"
+	"slices"
 
 	"github.com/parleymesh/parley/api"
 )
@@ -99,6 +100,9 @@ func configChanged(tx *Tx, kind, name string) {
 	tx.touch(topicConfigKind, "")
 	tx.touch(topicConfigKind, kind)
 	tx.touch(topicConfig, kind+"/"+name)
+	if slices.Contains(virtualKinds, kind) {
+		virtualChanged(tx, name)
+	}
 }
 
 // ServiceDefaults returns what is true of a service, or nil.

@@ -103,6 +103,3 @@ func deleteSessionQueries(tx *Tx, session string) {
 		DeletePreparedQuery(tx, q.ID)
 	}
 }
-
-// CanBindQuery tells whether a query can go with the session.
-func CanBindQuery(tx *Tx, session string) bool { return SessionExists(tx, session) }

@@ -83,6 +83,7 @@ func MeshInstances(tx *Tx, destination string) iter.Seq[*Instance] {
 // PutService writes an instance on a node that exists, keeping its create index. One that says what already stands is
 // not written.
 func PutService(tx *Tx, node string, s api.Service) {
+	s = withVirtual(tx, s)
 	s.CreateIndex, s.ModifyIndex = tx.index, tx.index
 	i := &Instance{Node: node, Service: s}
 	old := services.get(tx, services.key(tx, i))

@@ -115,6 +115,16 @@ func (t *table[T]) scan(tx *Tx, index, prefix string) iter.Seq[*T] {
 	}
 }
 
+// last returns the row whose key is the last of those that begin with prefix, or nil.
+func (t *table[T]) last(tx *Tx, prefix string) *T {
+	raw, err := tx.mem.Last(t.name, indexID+"_prefix", prefix)
+	must(err)
+	if raw == nil {
+		return nil
+	}
+	return raw.(*row).value.(*T)
+}
+
 // put writes the row, over one with the same key.
 func (t *table[T]) put(tx *Tx, v *T) {
 	r := &row{key: t.key(tx, v), value: v}
