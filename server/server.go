@@ -96,7 +96,7 @@ func New(o Options) (_ *Server, err error) {
 	s.Core, err = core.New(core.Options{
 		Datacenter: o.Datacenter, Types: types(), Authorizer: o.Authorizer, Leader: o.Leader, Loops: loops(o), Servers: s,
 		Raft: cfg, Logs: s.storage.logs, Stable: s.storage.stable, Snapshots: s.storage.snapshots, Transport: s.transport,
-		Hold: o.Hold, DefaultWait: o.DefaultWait, MaxWait: o.MaxWait, Logger: o.Logger,
+		Hold: o.Hold, DefaultWait: o.DefaultWait, MaxWait: o.MaxWait, Measure: measure, Logger: o.Logger,
 	})
 	if err != nil {
 		return nil, err

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/parleymesh/parley/agent/telemetry"
 	"github.com/parleymesh/parley/api"
 )
 
@@ -20,6 +21,7 @@ type handler func(r *request) (any, error)
 type route struct {
 	path    string
 	methods []method
+	timers  []telemetry.Timer // one for each method
 }
 
 type method struct {
@@ -39,7 +41,7 @@ func unlisted(m method) method {
 	return m
 }
 
-func on(path string, methods ...method) route { return route{path, methods} }
+func on(path string, methods ...method) route { return route{path: path, methods: methods} }
 
 // table is every endpoint there is.
 func table() map[string]*route {
@@ -177,10 +179,14 @@ func (s *Server) endpoint(w http.ResponseWriter, hr *http.Request, rt *route, re
 	if s.opts.DefaultACLPolicy != "" {
 		h.Set("X-Consul-Default-ACL-Policy", s.opts.DefaultACLPolicy)
 	}
-	do, err := s.admit(w, hr, rt)
+	do, timer, err := s.admit(w, hr, rt)
 	if err != nil {
 		writeError(w, err)
 		return
+	}
+	if timer != nil {
+		began := time.Now()
+		defer func() { timer.Observe(time.Since(began)) }()
 	}
 	r, err := s.newRequest(w, hr, rest)
 	if err == nil {
@@ -203,26 +209,26 @@ func (s *Server) endpoint(w http.ResponseWriter, hr *http.Request, rt *route, re
 	}
 }
 
-// admit finds what answers the request's method.
-func (s *Server) admit(w http.ResponseWriter, hr *http.Request, rt *route) (handler, error) {
+// admit finds what answers the request's method, and counts how long that takes.
+func (s *Server) admit(w http.ResponseWriter, hr *http.Request, rt *route) (handler, *telemetry.Timer, error) {
 	for _, prefix := range s.opts.BlockEndpoints {
 		if strings.HasPrefix(hr.URL.Path, prefix) {
-			return nil, api.Errorf(http.StatusForbidden, "Endpoint is blocked by agent configuration: http_config.block_endpoints has %q", prefix)
+			return nil, nil, api.Errorf(http.StatusForbidden, "Endpoint is blocked by agent configuration: http_config.block_endpoints has %q", prefix)
 		}
 	}
 	if hr.Method == http.MethodOptions {
 		w.Header().Set("Allow", rt.allow())
-		return func(*request) (any, error) { return nil, nil }, nil
+		return func(*request) (any, error) { return nil, nil }, nil, nil
 	}
 	i := slices.IndexFunc(rt.methods, func(m method) bool { return m.name == hr.Method })
 	if i < 0 {
 		w.Header().Set("Allow", rt.allow())
-		return nil, api.Errorf(http.StatusMethodNotAllowed, "method %s not allowed", hr.Method)
+		return nil, nil, api.Errorf(http.StatusMethodNotAllowed, "method %s not allowed", hr.Method)
 	}
 	if hr.Method != http.MethodGet && !s.mayWriteFrom(hr.RemoteAddr) {
-		return nil, api.Errorf(http.StatusForbidden, "Access is restricted: http_config.allow_write_http_from does not list %s", hr.RemoteAddr)
+		return nil, nil, api.Errorf(http.StatusForbidden, "Access is restricted: http_config.allow_write_http_from does not list %s", hr.RemoteAddr)
 	}
-	return rt.methods[i].do, nil
+	return rt.methods[i].do, &rt.timers[i], nil
 }
 
 // mayWriteFrom tells whether a change may come from the address. Who can open the Unix socket is the file system's matter.

@@ -67,6 +67,7 @@ type Agent struct {
 	source  *snapshot.Assembler
 	dns     *dns.Server
 	metrics *telemetry.Metrics
+	xds     *xds.Server
 
 	// haveLocal is closed once local is there, for what gossip brings before.
 	haveLocal chan struct{}
@@ -251,9 +252,9 @@ func (a *Agent) startMesh() error {
 	a.undo.push("proxy snapshots", func(context.Context) error { source.Close(); return nil })
 	a.leaves, a.source = leaves, source
 
-	delivery := xds.NewServer(xds.Options{Source: source, Logger: a.log})
-	a.undo.push("xDS", func(context.Context) error { delivery.Close(); return nil })
-	a.serveXDS(delivery)
+	a.xds = xds.NewServer(xds.Options{Source: source, Logger: a.log})
+	a.undo.push("xDS", func(context.Context) error { a.xds.Close(); return nil })
+	a.serveXDS(a.xds)
 	return nil
 }
 
@@ -270,6 +271,7 @@ func (a *Agent) startDNS() error {
 // startHTTP comes last: who reaches it finds everything else there.
 func (a *Agent) startHTTP() error {
 	s := agenthttp.New(a.httpOptions())
+	a.tellMetrics(s)
 	for _, l := range a.listen.http {
 		a.serve("HTTP", func() error { return s.Serve(l) })
 	}
@@ -282,8 +284,6 @@ func (a *Agent) goOn() {
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
 	running.Go(func() { a.local.Run(ctx) })
-	if len(a.cfg.RetryJoin) > 0 {
-		running.Go(func() { a.join(ctx) })
 	if !a.cfg.DisableCoordinates {
 		running.Go(func() {
 			coordinate.Run(ctx, coordinate.Options{
@@ -292,6 +292,8 @@ func (a *Agent) goOn() {
 			})
 		})
 	}
+	if len(a.cfg.RetryJoin) > 0 {
+		running.Go(func() { a.join(ctx) })
 	}
 	a.undo.push("background work", func(context.Context) error {
 		cancel()

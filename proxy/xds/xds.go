@@ -110,6 +110,13 @@ func (s *Server) enter(st *stream) bool {
 	return true
 }
 
+// Streams is how many proxies are being served.
+func (s *Server) Streams() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.streams)
+}
+
 func (s *Server) leave(st *stream) {
 	s.mu.Lock()
 	delete(s.streams, st)
