@@ -1,6 +1,11 @@
 package state
 
-import "fmt"
+import (
+	"fmt"
+	"sync/atomic"
+
+	"github.com/parleymesh/parley/server/codec"
+)
 
 // RememberedResults is how many of the last commands a repetition is recognised among. A client that retries does so
 // within seconds; at ten thousand writes a second this is one and a half.
@@ -13,41 +18,97 @@ const rememberedBytes = 32 << 20
 // Remembered is the first result of a command, by the id of its envelope.
 type Remembered struct {
 	ID      string
-	Index   uint64
-	Seq     uint64 // counts the commands, to forget the oldest
-	Sum     uint64 // of the bytes of this result and of all before it
+	Index   uint64 // of the command
 	Raw     []byte
 	Status  int    // of a refusal
 	Refusal string // its message
 }
 
-var results = &table[Remembered]{
-	name: "results", version: 1,
-	key: func(_ *Tx, r *Remembered) string { return r.ID },
-	by1: func(_ *Tx, r *Remembered) string { return seqKey(r.Seq) },
+// Result returns what a command with the id has been answered, or nil. The transaction is one that writes.
+func Result(tx *Tx, id string) *Remembered {
+	for _, r := range tx.results {
+		if r.ID == id {
+			return r
+		}
+	}
+	return tx.store.results.byID[id]
 }
-
-func seqKey(seq uint64) string { return fmt.Sprintf("%016x", seq) }
-
-// Result returns what a command with the id has been answered, or nil.
-func Result(tx *Tx, id string) *Remembered { return results.get(tx, id) }
 
 // Remember keeps the result of a command and forgets the oldest beyond RememberedResults, or beyond so many bytes.
-func Remember(tx *Tx, r Remembered) {
-	r.Seq, r.Sum = 1, uint64(len(r.Raw))
-	if last, err := tx.mem.Last(results.name, indexBy1+"_prefix", ""); err == nil && last != nil {
-		before := last.(*row).value.(*Remembered)
-		r.Seq, r.Sum = before.Seq+1, before.Sum+r.Sum
-	}
-	results.put(tx, &r)
-	for old := oldestResult(tx); old.Seq+RememberedResults <= r.Seq || r.Sum-old.Sum > rememberedBytes; old = oldestResult(tx) {
-		results.remove(tx, old.ID)
-	}
+func Remember(tx *Tx, r Remembered) { tx.results = append(tx.results, &r) }
+
+// resultLog holds the results. They are no rows: every command writes one and forgets one, and in a tree of random ids that took
+// twice the time of a small command itself.
+type resultLog struct {
+	// queue is the oldest first. It is appended to and cut at its beginning, and never changed in between, so whoever has
+	// loaded it sees one moment.
+	queue atomic.Pointer[[]*Remembered]
+
+	byID  map[string]*Remembered // as bytes, guarded by there being one writer
+	bytes int
 }
 
-func oldestResult(tx *Tx) *Remembered {
-	for old := range results.listBy1(tx, "") {
-		return old
+func newResultLog() *resultLog {
+	l := &resultLog{byID: map[string]*Remembered{}}
+	l.queue.Store(new([]*Remembered))
+	return l
+}
+
+// add keeps what a transaction remembers that commits.
+func (l *resultLog) add(results []*Remembered) {
+	if len(results) == 0 {
+		return
 	}
+	queue := *l.queue.Load()
+	for _, r := range results {
+		queue = append(queue, r)
+		l.byID[r.ID] = r
+		l.bytes += len(r.Raw)
+		for len(queue) > RememberedResults || len(queue) > 1 && l.bytes > rememberedBytes {
+			l.bytes -= len(queue[0].Raw)
+			delete(l.byID, queue[0].ID)
+			queue = queue[1:]
+		}
+	}
+	l.queue.Store(&queue)
+}
+
+// results is what snapshots see of the results: a table like the others, in the order of the commands.
+var results resultTable
+
+type resultTable struct{}
+
+func (resultTable) tableName() string { return "results" }
+
+func (resultTable) rowVersion() uint8 { return 1 }
+
+func (resultTable) dump(tx *Tx, emit func(string, []byte) error) error {
+	for _, r := range tx.results {
+		data, err := codec.Encode(r)
+		if err != nil {
+			return fmt.Errorf("table results: %w", err)
+		}
+		if err := emit(r.ID, data); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (t resultTable) load(tx *Tx, key string, version uint8, data []byte) error {
+	if version != t.rowVersion() {
+		return fmt.Errorf("table results: rows of version %d, this release reads %d", version, t.rowVersion())
+	}
+	var r Remembered
+	if err := codec.Decode(data, &r); err != nil {
+		return fmt.Errorf("table results: %w", err)
+	}
+	if r.ID != key {
+		return fmt.Errorf("table results: row %q stands under the key %q", r.ID, key)
+	}
+	if n := len(tx.results); n > 0 && tx.results[n-1].Index >= r.Index {
+		return fmt.Errorf("table results: row %q of index %d comes after one of index %d", key, r.Index, tx.results[n-1].Index)
+	}
+	Remember(tx, r)
 	return nil
 }

@@ -9,6 +9,7 @@
 package state
 
 import (
+	"fmt"
 	"iter"
 	"strings"
 	"sync/atomic"
@@ -21,6 +22,7 @@ import (
 // Store holds all tables. Reads see one moment; there is one writer at a time.
 type Store struct {
 	db      *memdb.MemDB
+	results *resultLog
 	commits atomic.Uint64
 	last    atomic.Uint64
 }
@@ -36,11 +38,11 @@ func New() *Store {
 		// The schema is made of constants: only a mistake in tables.go can be refused.
 		panic(err)
 	}
-	return &Store{db: db}
+	return &Store{db: db, results: newResultLog()}
 }
 
 // Read returns a transaction that sees the state of now. It needs no closing.
-func (s *Store) Read() *Tx { return &Tx{mem: s.db.Txn(false)} }
+func (s *Store) Read() *Tx { return &Tx{mem: s.db.Txn(false), results: *s.results.queue.Load()} }
 
 // Watch is Read, and the transaction records the topics it reads. Commits is the count of commits before it: whoever
 // subscribes to the topics afterwards, and then finds the count unchanged, has missed nothing.
@@ -73,6 +75,7 @@ type Tx struct {
 	seen    map[Topic]uint64   // topics read and their last index; nil when nobody asks
 	apart   bool               // the last index of one of them does not stand in the table of topics
 	touched map[Topic]struct{} // topics changed
+	results []*Remembered      // of a read: all; of a write: those to be kept
 	undo    []func()           // how to take back what was written since Try began, last first
 	trying  bool
 }
@@ -92,6 +95,7 @@ func (tx *Tx) Wrote() bool {
 
 // Commit makes the changes visible and returns the topics to publish.
 func (tx *Tx) Commit() []Topic {
+	tx.store.results.add(tx.results)
 	tx.mem.Commit()
 	tx.store.commits.Add(1)
 	if tx.index > tx.store.last.Load() {
@@ -132,6 +136,9 @@ func key(t api.Tenant, parts ...string) string {
 	}
 	return b.String()
 }
+
+// seqKey is the part of a key that orders rows by a number.
+func seqKey(n uint64) string { return fmt.Sprintf("%016x", n) }
 
 // openKey is key without the end of the last part: the prefix of all names that begin with it.
 func (tx *Tx) openKey(parts ...string) string {
