@@ -189,15 +189,17 @@ type Autopilot struct {
 // Limits bounds what clients may ask of this agent. A negative rate is none.
 type Limits struct {
 	HTTPMaxConnsPerClient int
-	HTTPSHandshakeTimeout time.Duration
-	RPCHandshakeTimeout   time.Duration
-	RPCClientTimeout      time.Duration
-	RPCMaxConnsPerClient  int
-	RPCRate               float64
-	RPCMaxBurst           int
-	KVMaxValueSize        int64
-	TxnMaxReqLen          int64
-	RequestLimits         RequestLimits
+	// HTTPMaxBlockingPerClient bounds the blocking queries of one address that wait at a time; 0: only those of all are bounded.
+	HTTPMaxBlockingPerClient int
+	HTTPSHandshakeTimeout    time.Duration
+	RPCHandshakeTimeout      time.Duration
+	RPCClientTimeout         time.Duration
+	RPCMaxConnsPerClient     int
+	RPCRate                  float64
+	RPCMaxBurst              int
+	KVMaxValueSize           int64
+	TxnMaxReqLen             int64
+	RequestLimits            RequestLimits
 }
 
 // RequestLimits are the rates at which a server takes requests, of everybody together.
@@ -334,7 +336,9 @@ func Default() *Config {
 			CleanupDeadServers: true, LastContactThreshold: 200 * time.Millisecond, MaxTrailingLogs: 250, ServerStabilizationTime: 10 * time.Second,
 		},
 		Limits: Limits{
-			HTTPMaxConnsPerClient: 200, HTTPSHandshakeTimeout: 5 * time.Second, RPCHandshakeTimeout: 5 * time.Second,
+			HTTPMaxConnsPerClient:    200,
+			HTTPMaxBlockingPerClient: 8192, // far above any one program, a quarter of what an agent takes from all
+			HTTPSHandshakeTimeout:    5 * time.Second, RPCHandshakeTimeout: 5 * time.Second,
 			RPCClientTimeout: 60 * time.Second, RPCMaxConnsPerClient: 100, RPCRate: -1, RPCMaxBurst: 1000,
 			KVMaxValueSize: 512 << 10, TxnMaxReqLen: 512 << 10, // what Raft replicates without holding up its heartbeats
 			RequestLimits: RequestLimits{Mode: "disabled", ReadRate: -1, WriteRate: -1},

@@ -170,6 +170,8 @@ func TestSettings(t *testing.T) {
 		{`performance { raft_multiplier = 1 leave_drain_time = "1s" }`, func(c *Config) any { return c.Performance.RaftMultiplier }, 1},
 		{`limits { http_max_conns_per_client = 5 kv_max_value_size = 1024 request_limits { mode = "enforcing" read_rate = 0.5 } }`,
 			func(c *Config) any { return c.Limits.RequestLimits.ReadRate + float64(c.Limits.KVMaxValueSize) }, 1024.5},
+		{`limits { http_max_blocking_per_client = 7 }`, func(c *Config) any { return c.Limits.HTTPMaxBlockingPerClient }, 7},
+		{``, func(c *Config) any { return c.Limits.HTTPMaxBlockingPerClient }, 8192},
 		{`acl { enabled = true tokens { agent = "x" } }`, func(c *Config) any { return c.ACL.Tokens.Agent }, "x"},
 		{`acl { tokens { master = "x" } }`, func(c *Config) any { return c.ACL.Tokens.InitialManagement }, "x"},
 		{`acl_token = "x"`, func(c *Config) any { return c.ACL.Tokens.Default }, "x"},

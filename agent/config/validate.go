@@ -330,6 +330,7 @@ func (r *reader) validateDNS() {
 func (r *reader) validateLimits() {
 	l := r.cfg.Limits
 	r.atLeast("limits.http_max_conns_per_client", l.HTTPMaxConnsPerClient, 0)
+	r.atLeast("limits.http_max_blocking_per_client", l.HTTPMaxBlockingPerClient, 0)
 	r.atLeast("limits.rpc_max_conns_per_client", l.RPCMaxConnsPerClient, 0)
 	r.atLeast("limits.rpc_max_burst", l.RPCMaxBurst, 0)
 	r.atLeast("check_output_max_size", r.cfg.CheckOutputMaxSize, 1)

@@ -1,4 +1,4 @@
 package http
 
 // Waiting is how many blocking queries wait.
-func (s *Server) Waiting() int64 { return s.waiting.Load() }
+func (s *Server) Waiting() int64 { return s.waiting.count() }

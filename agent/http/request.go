@@ -179,7 +179,7 @@ func (r *request) ask(q verb.Query) (verb.Answer, error) {
 }
 
 func (r *request) askAs(o verb.Options, q verb.Query) (verb.Answer, error) {
-	ctx, release, err := r.s.hold(r.Context(), o)
+	ctx, release, err := r.hold(o)
 	if err != nil {
 		return verb.Answer{}, err
 	}
@@ -217,24 +217,6 @@ func (r *request) did(o verb.Options, c verb.Command) (any, error) {
 
 var errClosing = &api.Error{Status: http.StatusServiceUnavailable, Message: "this agent is shutting down"}
 
-// hold gives a blocking query its place among those that wait, and ends it when the server closes.
-func (s *Server) hold(ctx context.Context, o verb.Options) (context.Context, func(), error) {
-	if o.MinIndex == 0 {
-		return ctx, func() {}, nil
-	}
-	return s.enter(ctx)
-}
-
-// enter takes a place among those that wait, if there is one.
-func (s *Server) enter(ctx context.Context) (context.Context, func(), error) {
-	if s.waiting.Add(1) > s.opts.MaxBlocking {
-		s.waiting.Add(-1)
-		return nil, nil, api.Errorf(http.StatusTooManyRequests, "too many blocking queries: %d wait at this agent, and no more are allowed", s.opts.MaxBlocking)
-	}
-	ctx, stop := s.untilClose(ctx)
-	return ctx, func() { stop(); s.waiting.Add(-1) }, nil
-}
-
 // untilClose returns a context that also ends when the server closes.
 func (s *Server) untilClose(ctx context.Context) (context.Context, func()) {
 	ctx, cancel := context.WithCancel(ctx)
@@ -246,6 +228,7 @@ func (s *Server) untilClose(ctx context.Context) (context.Context, func()) {
 func (r *request) body(limit int64) ([]byte, error) {
 	tooLarge := api.Errorf(http.StatusRequestEntityTooLarge, "Request body(%d bytes) too large, max size: %d bytes", r.ContentLength, limit)
 	if r.ContentLength > limit {
+		refused("body")
 		return nil, tooLarge
 	}
 	rc := http.NewResponseController(r.w)
@@ -255,6 +238,7 @@ func (r *request) body(limit int64) ([]byte, error) {
 	var over *http.MaxBytesError
 	switch {
 	case errors.As(err, &over):
+		refused("body")
 		return nil, api.Errorf(http.StatusRequestEntityTooLarge, "Request body too large, max size: %d bytes", limit)
 	case err != nil:
 		return nil, api.Errorf(http.StatusBadRequest, "the request's body could not be read: %v", err)

@@ -224,7 +224,11 @@ func writeError(w http.ResponseWriter, err error) {
 	if text != "" {
 		h.Set("Content-Type", "text/plain; charset=utf-8")
 	}
+	status := api.StatusOf(err)
+	if status == http.StatusTooManyRequests && h.Get("Retry-After") == "" {
+		h.Set("Retry-After", retryAfter())
+	}
 	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(writeTime(len(text))))
-	w.WriteHeader(api.StatusOf(err))
+	w.WriteHeader(status)
 	_, _ = io.WriteString(w, text)
 }

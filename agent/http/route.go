@@ -97,8 +97,13 @@ func (s *Server) serve(w http.ResponseWriter, hr *http.Request) {
 	}
 	if tooMany(hr.Context()) {
 		w.Header().Set("Connection", "close")
+		refused("connections")
 		writeError(w, api.Errorf(http.StatusTooManyRequests,
 			"too many connections from this address, %d are allowed; reuse connections, or raise limits.http_max_conns_per_client", s.opts.MaxConnsPerClient))
+		return
+	}
+	if err := s.checkHeader(hr); err != nil {
+		writeError(w, err)
 		return
 	}
 	escaped := hr.URL.EscapedPath()

@@ -15,7 +15,6 @@ import (
 	"net/http"
 	"net/netip"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/parleymesh/parley/api"
@@ -84,13 +83,15 @@ type Options struct {
 	MaxBody int64
 	// MaxValue bounds a key's value in bytes; 0 means DefaultMaxValue.
 	MaxValue int64
-	// MaxHeader bounds a request's line and headers in bytes; 0 means the standard library's default.
+	// MaxHeader bounds a request's line and headers in bytes; 0 means the standard library's default, 1 MiB.
 	MaxHeader int
 	// DefaultWait is how long a request that waits for something of this agent does so if it does not say, MaxWait the
 	// longest; 0 means 5 and 10 minutes. Queries are bounded by the servers.
 	DefaultWait, MaxWait time.Duration
 	// MaxBlocking bounds the blocking queries that wait at a time; 0 means DefaultMaxBlocking.
 	MaxBlocking int64
+	// MaxBlockingPerClient bounds those of one address; 0 means a quarter of all, so that no client takes every place.
+	MaxBlockingPerClient int64
 	// MaxConnsPerClient bounds the connections of one address; 0 means no bound.
 	MaxConnsPerClient int
 	// DiscoveryMaxStale, when set, lets reads of catalog and health that name no mode be answered by any server whose state is no older.
@@ -120,7 +121,7 @@ type Server struct {
 	routes  map[string]*route
 	http    *http.Server
 	conns   connections
-	waiting atomic.Int64 // blocking queries
+	waiting waiters
 
 	// closing ends when Close begins: blocking queries then end at once.
 	closing context.Context
@@ -137,17 +138,18 @@ func New(o Options) *Server {
 	}
 	o.DefaultWait = cmp.Or(o.DefaultWait, 5*time.Minute)
 	o.MaxWait = cmp.Or(o.MaxWait, 10*time.Minute)
-	if o.MaxBlocking == 0 {
-		o.MaxBlocking = DefaultMaxBlocking
-	}
+	o.MaxHeader = cmp.Or(o.MaxHeader, http.DefaultMaxHeaderBytes)
+	o.MaxBlocking = cmp.Or(o.MaxBlocking, DefaultMaxBlocking)
+	o.MaxBlockingPerClient = cmp.Or(o.MaxBlockingPerClient, max(o.MaxBlocking/4, 1))
 	s := &Server{opts: o, log: o.Logger.With("component", "http"), routes: table()}
 	s.closing, s.close = context.WithCancel(context.Background())
 	s.conns.max = o.MaxConnsPerClient
+	s.waiting.max, s.waiting.maxPerClient = o.MaxBlocking, o.MaxBlockingPerClient
 	s.http = &http.Server{
 		Handler:           s.Handler(),
 		ReadHeaderTimeout: headerTimeout,
 		IdleTimeout:       idleTimeout,
-		MaxHeaderBytes:    o.MaxHeader,
+		MaxHeaderBytes:    o.MaxHeader + headerSlack,
 		ConnContext:       s.conns.opened,
 		ConnState:         s.conns.changed,
 		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),

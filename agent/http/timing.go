@@ -36,4 +36,4 @@ func dotted(path string) string {
 }
 
 // Blocking is how many requests wait for a change at the moment.
-func (s *Server) Blocking() int64 { return s.waiting.Load() }
+func (s *Server) Blocking() int64 { return s.waiting.count() }

@@ -40,7 +40,7 @@ func (r *request) patience(waits bool) (context.Context, func(), error) {
 		d = r.s.opts.DefaultWait
 	}
 	d = min(d, r.s.opts.MaxWait)
-	ctx, release, err := r.s.enter(r.Context())
+	ctx, release, err := r.enter()
 	if err != nil {
 		return nil, nil, err
 	}

@@ -100,7 +100,6 @@ var declaredCounters = map[string]string{
 	"serf.member.failed":     "members that failed, as this agent saw it",
 	"serf.member.flap":       "members that failed and came back within a minute",
 	"memberlist.msg.suspect": "members that this agent was told to suspect",
-	"http.refused":           "requests that a limit refused",
 }
 
 var declaredSamples = map[string]string{

@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"cmp"
 	"context"
 	"net/netip"
 
@@ -41,7 +42,8 @@ func (a *Agent) httpOptions() agenthttp.Options {
 		AllowWriteFrom: prefixes(c.HTTPConfig.AllowWriteHTTPFrom), BlockEndpoints: c.HTTPConfig.BlockEndpoints,
 		Debug: c.EnableDebug, MaxValue: c.Limits.KVMaxValueSize, MaxHeader: c.HTTPConfig.MaxHeaderBytes,
 		DefaultWait: c.DefaultQueryTime, MaxWait: c.MaxQueryTime,
-		MaxConnsPerClient: c.Limits.HTTPMaxConnsPerClient, DiscoveryMaxStale: c.DiscoveryMaxStale, Logger: a.log,
+		MaxBlockingPerClient: int64(cmp.Or(c.Limits.HTTPMaxBlockingPerClient, agenthttp.DefaultMaxBlocking)),
+		MaxConnsPerClient:    c.Limits.HTTPMaxConnsPerClient, DiscoveryMaxStale: c.DiscoveryMaxStale, Logger: a.log,
 	}
 }
 
