@@ -62,6 +62,10 @@ func answerTo(q asked, rows []*verb.Row) answer {
 	switch q.kind {
 	case serviceFor, meshFor:
 		return q.service(rows)
+	case queryFor:
+		return q.query(rows)
+	case virtualFor:
+		return q.virtual(rows)
 	case nodeFor:
 		return q.nodeNamed(rows)
 	case addressFor:

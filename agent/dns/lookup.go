@@ -16,6 +16,8 @@ const (
 	nothing                // inside, but it can be the name of nothing
 	serviceFor             // instances of a service
 	meshFor                // what answers for a service in the mesh
+	queryFor               // instances that a prepared query finds
+	virtualFor             // a service's virtual address
 	nodeFor                // a node
 	addressFor             // an address, spelled out in the name
 	reverseFor             // whoever has an address
@@ -83,15 +85,19 @@ func (z zones) within(all []string) lookup {
 		case "service":
 			l = serviceNamed(before)
 		case "connect":
-			l = meshNamed(before)
+			l = oneNamed(meshFor, before)
 		case "node":
 			if len(before) > 0 {
 				l = lookup{kind: nodeFor, name: strings.Join(before, ".")}
 			}
 		case "addr":
 			return addressNamed(before)
-		case "query", "virtual", "ingress":
-			// They need prepared queries, virtual addresses and gateways, which no table of ours holds yet.
+		case "query":
+			l = queryNamed(before)
+		case "virtual":
+			l = oneNamed(virtualFor, before)
+		case "ingress":
+			// It needs gateways, which no table of ours holds yet.
 		default:
 			continue
 		}
@@ -104,7 +110,8 @@ func (z zones) within(all []string) lookup {
 	return lookup{kind: nothing}
 }
 
-// in adds the place: a datacenter, or pairs such as "dc1.dc" and "default.ns".
+// in adds the place: a datacenter, or pairs such as "dc1.dc" and "default.ns". Names such as "other.peer" are kept for
+// what peers export; until there are peers, nothing has one.
 func (z zones) in(l lookup, place []string) lookup {
 	none := lookup{kind: nothing}
 	if l.kind == foreign {
@@ -149,11 +156,22 @@ func serviceNamed(before []string) lookup {
 	return l
 }
 
-func meshNamed(before []string) lookup {
+// queryNamed reads "name", which may have dots in it, and "_name._tcp".
+func queryNamed(before []string) lookup {
+	switch {
+	case len(before) == 0:
+		return lookup{}
+	case len(before) == 2 && isUnderscored(before[0]) && before[1] == "_tcp":
+		return lookup{kind: queryFor, name: before[0][1:]}
+	}
+	return lookup{kind: queryFor, name: strings.Join(before, ".")}
+}
+
+func oneNamed(k kind, before []string) lookup {
 	if len(before) != 1 {
 		return lookup{}
 	}
-	return lookup{kind: meshFor, name: before[0]}
+	return lookup{kind: k, name: before[0]}
 }
 
 func isUnderscored(label string) bool { return len(label) > 1 && label[0] == '_' }

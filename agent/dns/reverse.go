@@ -10,7 +10,8 @@ import (
 	"github.com/parleymesh/parley/server/verb"
 )
 
-// names answers who has an address, from rows that byAddress found: nodes or else services.
+// names answers who has an address, from rows that byAddress found, nodes or else services; or the
+// service that has a virtual address.
 func (q *asked) names(rows []*verb.Row) answer {
 	if len(rows) == 0 {
 		return q.unknown()
@@ -25,6 +26,8 @@ func (q *asked) names(rows []*verb.Row) answer {
 		case *api.CatalogService:
 			rr.Hdr = header(q.qname, dns.TypePTR, q.cfg.serviceTTL(v.ServiceName))
 			rr.Ptr = escape(v.ServiceName) + ".service." + q.place() + "." + q.zone
+		case *api.VirtualAddress:
+			rr.Ptr = escape(v.Service) + ".virtual." + q.zone
 		}
 		if key := strings.ToLower(rr.Ptr); !told[key] {
 			told[key] = true

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -51,7 +52,7 @@ func New(o Options) *Server {
 	s.writers.New = func() any { return newWriter(chance{}) }
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.config.Store(&o.Config)
-	s.views = newViews(o.Client, o.Config.terms())
+	s.views = newViews(o.Client, o.Node, o.Config.terms())
 	return s
 }
 
@@ -266,6 +267,10 @@ func gather(l lookup, qtype uint16, get func(source) (*view, *facts, error)) (ro
 		src = source{meshRows, l.dc, l.name}
 	case l.kind == nodeFor:
 		src = source{nodeRows, l.dc, l.name}
+	case l.kind == queryFor:
+		src = source{queryRows, l.dc, l.name}
+	case l.kind == virtualFor:
+		src = source{virtualRows, l.dc, l.name}
 	default:
 		return nil, nil, nil
 	}
@@ -276,10 +281,22 @@ func gather(l lookup, qtype uint16, get func(source) (*view, *facts, error)) (ro
 	return f.rows, deps, nil
 }
 
-// owners finds who has an address: nodes, or else instances.
+// virtualNet holds all virtual addresses.
+var virtualNet = netip.MustParsePrefix("240.0.0.0/4")
+
+// owners finds who has an address: a service that it stands for, or nodes, or else instances.
 func owners(l lookup, take func(source) (*facts, error)) ([]*verb.Row, error) {
 	if !l.addr.IsValid() {
 		return nil, nil
+	}
+	if virtualNet.Contains(l.addr) {
+		f, err := take(source{kind: ownerRows, name: l.addr.String()})
+		if err != nil {
+			return nil, err
+		}
+		if len(f.rows) > 0 {
+			return f.rows, nil
+		}
 	}
 	for _, kind := range []sourceKind{allNodes, allInstances} {
 		f, err := take(source{kind: kind})

@@ -3,6 +3,7 @@ package dns
 import (
 	"encoding/hex"
 	"net/netip"
+	"time"
 
 	"github.com/miekg/dns"
 
@@ -13,17 +14,21 @@ import (
 
 // service answers from the rows of catalog.Health.
 func (q *asked) service(rows []*verb.Row) answer {
-	usable := q.usable(rows)
+	return q.instances(q.usable(rows), q.cfg.serviceTTL(q.name))
+}
+
+// instances answers with instances that are equals.
+func (q *asked) instances(usable []*api.ServiceEntry, ttl time.Duration) answer {
 	if len(usable) == 0 {
 		return q.unknown()
 	}
 	var a answer
 	switch q.qtype {
 	case dns.TypeSRV:
-		a = q.endpoints(usable)
+		a = q.endpoints(usable, ttl)
 	case dns.TypeA, dns.TypeAAAA, dns.TypeANY, dns.TypeCNAME, dns.TypeTXT:
 		// Who asks a service for text is told its addresses, as the public interface has it.
-		a = q.serviceAddresses(usable)
+		a = q.serviceAddresses(usable, ttl)
 	}
 	if len(a.choices) == 0 {
 		return q.empty()
@@ -45,8 +50,7 @@ func (q *asked) usable(rows []*verb.Row) []*api.ServiceEntry {
 }
 
 // serviceAddresses are the addresses of the family asked or, when there is none, the name of one host elsewhere.
-func (q *asked) serviceAddresses(entries []*api.ServiceEntry) answer {
-	ttl := q.cfg.serviceTTL(q.name)
+func (q *asked) serviceAddresses(entries []*api.ServiceEntry, ttl time.Duration) answer {
 	qtype := q.qtype
 	if qtype == dns.TypeTXT {
 		qtype = dns.TypeANY
@@ -78,8 +82,7 @@ func (q *asked) serviceAddresses(entries []*api.ServiceEntry) answer {
 }
 
 // endpoints are the SRV records, each with the address of its target.
-func (q *asked) endpoints(entries []*api.ServiceEntry) answer {
-	ttl := q.cfg.serviceTTL(q.name)
+func (q *asked) endpoints(entries []*api.ServiceEntry, ttl time.Duration) answer {
 	type endpoint struct {
 		target string
 		port   int

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/parleymesh/parley/server/catalog"
+	"github.com/parleymesh/parley/server/query"
 	"github.com/parleymesh/parley/server/verb"
 )
 
@@ -25,11 +26,15 @@ const (
 	serviceRows sourceKind = iota
 	meshRows
 	nodeRows
+	queryRows
+	virtualRows
+	ownerRows // of a virtual address, by that
 	allNodes
 	allInstances
 )
 
-func (s source) query() verb.Query {
+// query is the source's question. Node is ours: some queries find what is near.
+func (s source) query(node string) verb.Query {
 	switch s.kind {
 	case serviceRows:
 		return catalog.Health{Service: s.name}
@@ -37,6 +42,12 @@ func (s source) query() verb.Query {
 		return catalog.Health{Service: s.name, Mesh: true}
 	case nodeRows:
 		return catalog.Node{Name: s.name}
+	case queryRows:
+		return query.Execute{Query: s.name, Agent: node}
+	case virtualRows:
+		return catalog.Virtual{Service: s.name}
+	case ownerRows:
+		return catalog.Virtual{Address: s.name}
 	case allNodes:
 		return catalog.Nodes{}
 	}
@@ -44,7 +55,7 @@ func (s source) query() verb.Query {
 }
 
 // named tells whether the source is about one name, which may not exist.
-func (s source) named() bool { return s.kind <= nodeRows }
+func (s source) named() bool { return s.kind < allNodes }
 
 // facts are the rows of a source at one moment.
 type facts struct {
@@ -110,10 +121,10 @@ const (
 )
 
 // run follows the source until ctx ends.
-func (v *view) run(ctx context.Context, c Client, t terms) {
+func (v *view) run(ctx context.Context, c Client, node string, t terms) {
 	retry := firstRetry
 	for {
-		if v.follow(ctx, c, t) {
+		if v.follow(ctx, c, node, t) {
 			retry = firstRetry
 		}
 		if ctx.Err() != nil {
@@ -130,8 +141,8 @@ func (v *view) run(ctx context.Context, c Client, t terms) {
 }
 
 // follow follows one watch to its end. It reports whether there was anything to see.
-func (v *view) follow(ctx context.Context, c Client, t terms) (seen bool) {
-	r, err := c.Watch(ctx, t.options(v.source.dc), v.source.query())
+func (v *view) follow(ctx context.Context, c Client, node string, t terms) (seen bool) {
+	r, err := c.Watch(ctx, t.options(v.source.dc), v.source.query(node))
 	if err != nil {
 		return false
 	}

@@ -33,6 +33,7 @@ const (
 // views holds the rows that are known.
 type views struct {
 	client Client
+	node   string          // ours
 	ctx    context.Context // of the queries and watches; ends with close
 	cancel context.CancelFunc
 	work   sync.WaitGroup
@@ -56,9 +57,9 @@ type asking struct {
 	err   error
 }
 
-func newViews(c Client, t terms) *views {
+func newViews(c Client, node string, t terms) *views {
 	vs := &views{
-		client: c, terms: t,
+		client: c, node: node, terms: t,
 		open: map[source]*view{}, absent: map[source]int{}, asking: map[source]*asking{},
 	}
 	vs.ctx, vs.cancel = context.WithCancel(context.Background())
@@ -133,7 +134,7 @@ func (vs *views) join(s source) (*asking, error) {
 func (vs *views) find(s source, a *asking, t terms) {
 	ctx, cancel := context.WithTimeout(vs.ctx, queryTimeout)
 	defer cancel()
-	got, err := vs.client.Query(ctx, t.options(s.dc), s.query())
+	got, err := vs.client.Query(ctx, t.options(s.dc), s.query(vs.node))
 	denied := denies(err)
 	if denied {
 		got, err = verb.Answer{}, nil
@@ -176,7 +177,7 @@ func (vs *views) follow(s source, f *facts) *view {
 	v.used.Store(vs.ticks.Load())
 	vs.open[s] = v
 	t := vs.terms
-	vs.work.Go(func() { v.run(ctx, vs.client, t) })
+	vs.work.Go(func() { v.run(ctx, vs.client, vs.node, t) })
 	return v
 }
 
