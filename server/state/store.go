@@ -62,7 +62,7 @@ func (s *Store) SetLast(index uint64) { s.last.Store(index) }
 
 // Write returns the writing transaction; it waits for the one before. It ends with Commit or Abort.
 func (s *Store) Write() *Tx {
-	return &Tx{mem: s.db.Txn(true), store: s, touched: map[Topic]struct{}{}}
+	return &Tx{mem: s.db.Txn(true), store: s, touched: map[Topic]uint64{}}
 }
 
 // Tx is a transaction. It is used by one goroutine.
@@ -72,11 +72,11 @@ type Tx struct {
 	tenant  api.Tenant
 	index   uint64
 	wrote   bool
-	seen    map[Topic]uint64   // topics read and their last index; nil when nobody asks
-	apart   bool               // the last index of one of them does not stand in the table of topics
-	touched map[Topic]struct{} // topics changed
-	results []*Remembered      // of a read: all; of a write: those to be kept
-	undo    []func()           // how to take back what was written since Try began, last first
+	seen    map[Topic]uint64 // topics read and their last index; nil when nobody asks
+	apart   bool             // the last index of one of them does not stand in the table of topics
+	touched map[Topic]uint64 // topics changed, and the index to be written for them; 0: none
+	results []*Remembered    // of a read: all; of a write: those to be kept
+	undo    []func()         // how to take back what was written since Try began, last first
 	trying  bool
 }
 
@@ -95,15 +95,12 @@ func (tx *Tx) Wrote() bool {
 
 // Commit makes the changes visible and returns the topics to publish.
 func (tx *Tx) Commit() []Topic {
+	out := tx.settle()
 	tx.store.results.add(tx.results)
 	tx.mem.Commit()
 	tx.store.commits.Add(1)
 	if tx.index > tx.store.last.Load() {
 		tx.store.last.Store(tx.index)
-	}
-	out := make([]Topic, 0, len(tx.touched))
-	for t := range tx.touched {
-		out = append(out, t)
 	}
 	return out
 }

@@ -93,10 +93,26 @@ func (tx *Tx) sawAt(kind Kind, name string, index uint64) {
 
 // touch marks a topic as changed at the transaction's index.
 func (tx *Tx) touch(kind Kind, name string) {
-	t := Topic{tx.tenant, kind, name}
-	topics.put(tx, &topicIndex{Topic: t, Index: tx.index})
-	tx.touched[t] = struct{}{}
+	tx.touched[Topic{tx.tenant, kind, name}] = tx.index
+	tx.wrote = true
 }
 
 // wake marks a topic as changed whose row itself bears the index.
-func (tx *Tx) wake(kind Kind, name string) { tx.touched[Topic{tx.tenant, kind, name}] = struct{}{} }
+func (tx *Tx) wake(kind Kind, name string) {
+	t := Topic{tx.tenant, kind, name}
+	if _, touched := tx.touched[t]; !touched {
+		tx.touched[t] = 0
+	}
+}
+
+// settle writes when the topics were last touched, once for all that a transaction does, and returns them.
+func (tx *Tx) settle() []Topic {
+	out := make([]Topic, 0, len(tx.touched))
+	for t, index := range tx.touched {
+		if index > 0 {
+			topics.put(tx, &topicIndex{Topic: t, Index: index})
+		}
+		out = append(out, t)
+	}
+	return out
+}
