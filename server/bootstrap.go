@@ -96,7 +96,7 @@ func (s *Server) founders() ([]raft.Server, string) {
 		case !m.Server || m.Status != Alive || m.NonVoter:
 			continue
 		case m.Expect == 0:
-			return nil, fmt.Sprintf("%s belongs to a cluster: waiting for its leader to add this server", m.Node.Node)
+			return nil, fmt.Sprintf("%s belongs to a cluster, or has only just started: waiting for a leader to add this server, or for that one to say that there is none", m.Node.Node)
 		case m.Expect != want:
 			return nil, fmt.Sprintf("%s has bootstrap_expect = %d and this server %d: give both the same", m.Node.Node, m.Expect, want)
 		}

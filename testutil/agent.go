@@ -65,25 +65,65 @@ func Clean() {
 }
 
 // Ports are an agent's.
-type Ports struct{ HTTP, DNS, GRPC, SerfLAN, Server int }
+type Ports struct {
+	HTTP, DNS, GRPC, SerfLAN, Server int
+	Sidecars                         int // the first of those that sidecars are given
+}
 
-// FreePorts returns ports of 127.0.0.1 that were free a moment ago.
+// ports hands out blocks of ports, none of them twice in this process: several agents of several tests share this host.
+var ports struct {
+	mu    sync.Mutex
+	given map[int]bool
+}
+
+// A block is large enough for an agent and its sidecars. Blocks lie below the ports that the system gives to clients.
+const (
+	block      = 32
+	firstBlock = 10000
+	blocks     = 600
+	sidecars   = 16
+)
+
+// freeBlock returns the first port of a block of which every port was free a moment ago.
+func freeBlock(t testing.TB) int {
+	t.Helper()
+	ports.mu.Lock()
+	defer ports.mu.Unlock()
+	if ports.given == nil {
+		ports.given = map[int]bool{}
+	}
+	for range 200 {
+		first := firstBlock + block*rand.N(blocks)
+		if !ports.given[first] && allFree(first) {
+			ports.given[first] = true
+			return first
+		}
+	}
+	t.Fatal("no block of ports is free")
+	return 0
+}
+
+func allFree(first int) bool {
+	for port := first; port < first+block; port++ {
+		l, err := net.Listen("tcp", fmt.Sprintf(":%d", port))
+		if err != nil {
+			return false
+		}
+		u, err := net.ListenPacket("udp", fmt.Sprintf(":%d", port))
+		_ = l.Close()
+		if err != nil {
+			return false
+		}
+		_ = u.Close()
+	}
+	return true
+}
+
+// FreePorts returns ports of this host that nobody else is given.
 func FreePorts(t testing.TB) Ports {
 	t.Helper()
-	var found [5]int
-	var open []net.Listener
-	for i := range found {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		open = append(open, l)
-		found[i] = l.Addr().(*net.TCPAddr).Port
-	}
-	for _, l := range open {
-		_ = l.Close()
-	}
-	return Ports{found[0], found[1], found[2], found[3], found[4]}
+	p := freeBlock(t)
+	return Ports{HTTP: p, DNS: p + 1, GRPC: p + 2, SerfLAN: p + 3, Server: p + 4, Sidecars: p + 5}
 }
 
 // Agent is an agent process.
@@ -138,7 +178,8 @@ func New(t testing.TB, name string, args ...string) *Agent {
 	a := &Agent{Name: name, Ports: p, t: t, log: new(log), args: append([]string{
 		"agent", "-node=" + name, "-bind=127.0.0.1",
 		flag("http-port", p.HTTP), flag("dns-port", p.DNS), flag("grpc-port", p.GRPC), flag("serf-lan-port", p.SerfLAN),
-		flag("server-port", p.Server), "-serf-wan-port=-1", "-grpc-tls-port=-1", "-hcl=" + sidecarPorts(t),
+		flag("server-port", p.Server), "-serf-wan-port=-1", "-grpc-tls-port=-1",
+		fmt.Sprintf("-hcl=ports { sidecar_min_port = %d sidecar_max_port = %d }", p.Sidecars, p.Sidecars+sidecars-1),
 	}, args...)}
 	client, err := api.New(api.Config{Address: a.HTTPAddr()})
 	if err != nil {
@@ -164,33 +205,6 @@ func Durable(t testing.TB, name string, args ...string) *Agent {
 	a := New(t, name, append([]string{"-data-dir=" + dir}, args...)...)
 	a.DataDir = dir
 	return a
-}
-
-// sidecars is how many sidecars an agent of a test can have.
-const sidecars = 16
-
-// sidecarPorts gives an agent ports for its sidecars that nobody else has: several agents of several tests share this host.
-func sidecarPorts(t testing.TB) string {
-	t.Helper()
-	for range 100 {
-		first := 10000 + sidecars*rand.N(20000/sidecars) // below the ports that the system gives to clients
-		if rangeFree(first) {
-			return fmt.Sprintf("ports { sidecar_min_port = %d sidecar_max_port = %d }", first, first+sidecars-1)
-		}
-	}
-	t.Fatal("no range of ports is free for sidecars")
-	return ""
-}
-
-func rangeFree(first int) bool {
-	for port := first; port < first+sidecars; port++ {
-		l, err := net.Listen("tcp", fmt.Sprintf(":%d", port))
-		if err != nil {
-			return false
-		}
-		_ = l.Close()
-	}
-	return true
 }
 
 func flag(name string, port int) string { return "-" + name + "=" + strconv.Itoa(port) }
