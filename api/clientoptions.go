@@ -26,6 +26,7 @@ type QueryOptions struct {
 	Token      string
 	Mode       Mode
 	WaitIndex  uint64            // wait for a change after this index, from Meta.LastIndex of the previous answer
+	WaitHash   string            // the same for what an agent alone knows, from Meta.Hash
 	WaitTime   time.Duration     // at most so long; 0: the server's default, five minutes
 	Filter     string            // a filter expression over the rows
 	Near       string            // sort by distance from this node; "_agent" is the agent's own
@@ -43,6 +44,7 @@ type WriteOptions struct {
 // Meta is what comes with the answer to a read.
 type Meta struct {
 	LastIndex   uint64        // for QueryOptions.WaitIndex
+	Hash        string        // for QueryOptions.WaitHash, where there is no index
 	LastContact time.Duration // age of a stale answer: how long ago its server heard from a leader
 	KnownLeader bool
 	Filtered    bool // rows were left out for want of permission
@@ -77,6 +79,7 @@ func (c *Client) queryParams(q *QueryOptions, params url.Values) url.Values {
 	if q.WaitIndex > 0 {
 		params.Set("index", strconv.FormatUint(q.WaitIndex, 10))
 	}
+	setIf(params, "hash", q.WaitHash)
 	if q.WaitTime > 0 {
 		params.Set("wait", strconv.FormatInt(max(1, q.WaitTime.Milliseconds()), 10)+"ms")
 	}
@@ -117,6 +120,7 @@ func metaOf(h http.Header) Meta {
 	contact, _ := strconv.ParseUint(h.Get("X-Consul-Lastcontact"), 10, 32)
 	return Meta{
 		LastIndex:   index,
+		Hash:        h.Get("X-Consul-ContentHash"),
 		LastContact: time.Duration(contact) * time.Millisecond,
 		KnownLeader: h.Get("X-Consul-Knownleader") == "true",
 		Filtered:    h.Get("X-Consul-Results-Filtered-By-Acls") == "true",

@@ -50,7 +50,6 @@ const (
 var inert = map[string]string{
 	// Read already, used later.
 	"acl":                     notYet,
-	"watches":                 notYet,
 	"translate_wan_addrs":     notYet,
 	"retry_join_wan":          notYet,
 	"auto_reload_config":      notYet,

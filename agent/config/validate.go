@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/parleymesh/parley/agent/config/hcl"
+	"github.com/parleymesh/parley/agent/watcher"
 )
 
 // validate checks everything that can be known to be wrong before anything is opened.
@@ -375,8 +376,12 @@ func (r *reader) validateLog() {
 
 func (r *reader) validateWatches() {
 	for i, w := range r.cfg.Watches {
-		if kind, ok := w["type"].(string); !ok || kind == "" {
-			r.fail("watches", "watch %d needs a type", i+1)
+		watch, err := watcher.Parse(w)
+		switch {
+		case err != nil:
+			r.fail("watches", "watch %d: %v", i+1, err)
+		case watch.Handler == nil:
+			r.fail("watches", "watch %d of type %s has no handler: it needs args, or http_handler_config and handler_type http", i+1, watch.Type)
 		}
 	}
 }

@@ -22,6 +22,7 @@ import (
 	"github.com/parleymesh/parley/agent/leaf"
 	"github.com/parleymesh/parley/agent/local"
 	"github.com/parleymesh/parley/agent/telemetry"
+	"github.com/parleymesh/parley/agent/watcher"
 	"github.com/parleymesh/parley/api"
 	"github.com/parleymesh/parley/proxy/snapshot"
 	"github.com/parleymesh/parley/proxy/xds"
@@ -69,6 +70,8 @@ type Agent struct {
 	metrics *telemetry.Metrics
 	xds     *xds.Server
 
+	inside  *inside
+	watches *watcher.Group
 	// haveLocal is closed once local is there, for what gossip brings before.
 	haveLocal chan struct{}
 
@@ -88,7 +91,7 @@ func New(ctx context.Context, o Options) (*Agent, error) {
 	}
 	steps := []func() error{
 		a.refuse, a.openData, a.openTLS, a.openListeners, a.startMetrics,
-		a.startGossip, a.startServing, a.startLocal, a.startMesh, a.startDNS, a.startHTTP,
+		a.startGossip, a.startServing, a.startLocal, a.startMesh, a.startDNS, a.startHTTP, a.startWatches,
 	}
 	for _, step := range steps {
 		if err := step(); err != nil {
@@ -268,13 +271,15 @@ func (a *Agent) startDNS() error {
 	return nil
 }
 
-// startHTTP comes last: who reaches it finds everything else there.
+// startHTTP comes after all that it serves: who reaches it finds that there.
 func (a *Agent) startHTTP() error {
 	s := agenthttp.New(a.httpOptions())
 	a.tellMetrics(s)
 	for _, l := range a.listen.http {
 		a.serve("HTTP", func() error { return s.Serve(l) })
 	}
+	a.inside = newInside()
+	a.serve("HTTP", func() error { return s.Serve(a.inside) })
 	a.undo.push("HTTP", s.Close)
 	return nil
 }

@@ -10,7 +10,7 @@ import (
 )
 
 // reload reads the configuration again and puts into force what may change while the agent runs: log level, certificates, DNS,
-// services and checks of files. On an error everything stays as it was.
+// services and checks of files, watches. On an error everything stays as it was.
 func (a *Agent) reload(context.Context) error {
 	a.reloading.Lock()
 	defer a.reloading.Unlock()
@@ -18,6 +18,10 @@ func (a *Agent) reload(context.Context) error {
 		return api.Errorf(http.StatusInternalServerError, "this agent has no configuration to read again")
 	}
 	next, err := a.opts.Reload()
+	if err != nil {
+		return fmt.Errorf("reload: %w", err)
+	}
+	watches, err := parseWatches(next)
 	if err != nil {
 		return fmt.Errorf("reload: %w", err)
 	}
@@ -33,6 +37,7 @@ func (a *Agent) reload(context.Context) error {
 	if err := a.opts.logs.setLevel(next); err != nil {
 		return fmt.Errorf("reload: %w", err)
 	}
+	a.watches.Set(watches)
 	a.log.Info("configuration reloaded", "services", len(next.Services), "checks", len(next.Checks))
 	return nil
 }

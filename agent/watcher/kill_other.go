@@ -1,0 +1,8 @@
+//go:build !unix
+
+package watcher
+
+import "os/exec"
+
+// killWithChildren has nothing to add where there are no process groups: the program itself is killed.
+func killWithChildren(*exec.Cmd) {}
