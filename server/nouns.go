@@ -21,7 +21,7 @@ func types() core.Types {
 	return core.NewTypes(
 		[]verb.Command{
 			catalog.Register{}, catalog.Deregister{},
-			kv.Put{}, kv.Delete{},
+			kv.Put{}, kv.Delete{}, kv.Txn{}, kv.CreateSession{}, kv.RenewSession{}, kv.DestroySession{}, kv.Expire{},
 			configentry.Put{}, configentry.Delete{},
 			intention.Create{}, intention.Update{}, intention.Upsert{}, intention.DeleteByID{}, intention.Delete{}, intention.SetDefault{},
 			ca.Install{}, ca.SetConfiguration{},
@@ -31,7 +31,7 @@ func types() core.Types {
 		[]verb.Query{
 			catalog.Nodes{}, catalog.NodeByID{}, catalog.Node{}, catalog.Services{}, catalog.Instances{},
 			catalog.Health{}, catalog.Checks{}, catalog.Virtual{},
-			kv.Get{}, kv.List{}, kv.Keys{},
+			kv.Get{}, kv.List{}, kv.Keys{}, kv.TxnRead{}, kv.Session{}, kv.Sessions{}, kv.NodeSessions{},
 			configentry.Get{}, configentry.List{}, configentry.Chain{},
 			intention.List{}, intention.ByID{}, intention.Exact{}, intention.Match{}, intention.Check{}, intention.Policy{},
 			ca.Roots{}, ca.Configuration{}, ca.Sign{},

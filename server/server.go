@@ -89,23 +89,35 @@ func New(o Options) (_ *Server, err error) {
 	})
 	undo = append(undo, func() { _ = s.transport.Close() })
 
+	known, err := s.knownCluster()
+	if err != nil {
+		return nil, err
+	}
+	if known != "" {
+		o.Members.Belongs(known)
+	}
 	cfg := raftConfig(o)
 	if err = s.bootstrapAlone(cfg); err != nil {
 		return nil, err
 	}
+	keeper := newSessionKeeper()
 	s.Core, err = core.New(core.Options{
-		Datacenter: o.Datacenter, Types: types(), Authorizer: o.Authorizer, Leader: o.Leader, Loops: loops(o), Servers: s,
+		Datacenter: o.Datacenter, Types: types(), Authorizer: o.Authorizer, Leader: o.Leader, Loops: append(loops(o), keeper.loop()), Memory: keeper, Servers: s,
 		Raft: cfg, Logs: s.storage.logs, Stable: s.storage.stable, Snapshots: s.storage.snapshots, Transport: s.transport,
 		Hold: o.Hold, DefaultWait: o.DefaultWait, MaxWait: o.MaxWait, Measure: measure, Logger: o.Logger,
 	})
 	if err != nil {
 		return nil, err
 	}
+	s.storage.keep(s.Raft().AppliedIndex)
 	s.hurryAlone()
 
 	ctx, cancel := context.WithCancel(context.Background())
 	s.cancel = cancel
 	s.done.Go(func() { s.bootstrapTogether(ctx) })
+	if known == "" {
+		s.done.Go(func() { s.learnCluster(ctx) })
+	}
 	return s, nil
 }
 

@@ -1,7 +1,9 @@
-// Package kv is the noun family of keys and their values. Commands put and delete keys, alone, below a prefix, or only if nobody
-// has changed them meanwhile; queries read one, list those below a prefix, or list their names.
+// Package kv is the noun family of keys and their values, of sessions, which lock keys, and of transactions. Commands put and
+// delete keys, alone, below a prefix, or only if nobody has changed them meanwhile; make, renew and end sessions; and carry out
+// several operations as one. Queries read keys, list those below a prefix or their names, and list sessions.
 //
-// Sessions and locks belong to this family and come later: a key that nobody can lock has no session.
+// What ends a session and what its end does is in state/cascade.go. When a session's time or a lock's delay is over, the leader
+// says so, with Expire: no server's clock judges what another one applies.
 package kv
 
 import (
@@ -18,8 +20,13 @@ func checkKey(key string) error {
 	if key == "" {
 		return api.Errorf(http.StatusBadRequest, "Missing key name")
 	}
-	if len(key) > maxKey {
-		return api.Errorf(http.StatusBadRequest, "key %.20q... is %d bytes long, at most %d are allowed", key, len(key), maxKey)
+	return checkPrefix(key)
+}
+
+// checkPrefix is the shape of what keys begin with.
+func checkPrefix(prefix string) error {
+	if len(prefix) > maxKey {
+		return api.Errorf(http.StatusBadRequest, "key %.20q... is %d bytes long, at most %d are allowed", prefix, len(prefix), maxKey)
 	}
 	return nil
 }

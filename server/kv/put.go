@@ -7,36 +7,68 @@ import (
 	"github.com/parleymesh/parley/server/state"
 )
 
-// Put writes a key. Its result is whether it did: it does not when CAS is set and the key's modify index is another. A CAS
-// of 0 is for a key that does not exist.
+// Put writes a key. Its result is whether it did. At most one of these is set:
+//   - CAS: only if the key's modify index is this one; 0 is for a key that does not exist.
+//   - Acquire: and lock it for this session, unless another one has, or had a moment ago. The holder may do so again.
+//   - Release: and unlock it, if this session has it locked.
+//
+// Others may write a locked key: locks are between those who ask for them.
 type Put struct {
-	Key   string
-	Value []byte
-	Flags uint64
-	CAS   *uint64 `json:",omitempty"`
+	Key     string
+	Value   []byte
+	Flags   uint64
+	CAS     *uint64 `json:",omitempty"`
+	Acquire *string `json:",omitempty"`
+	Release *string `json:",omitempty"`
 }
 
 // CommandType implements verb.Command.
 func (Put) CommandType() string { return "kv.put" }
 
 // Validate implements verb.Command.
-func (p Put) Validate() error { return checkKey(p.Key) }
+func (p Put) Validate() error {
+	given := 0
+	for _, is := range []bool{p.CAS != nil, p.Acquire != nil, p.Release != nil} {
+		if is {
+			given++
+		}
+	}
+	if given > 1 {
+		return api.Errorf(http.StatusBadRequest, "only one of cas, acquire and release can be used")
+	}
+	if p.Acquire != nil && *p.Acquire == "" || p.Release != nil && *p.Release == "" {
+		return errNoSession
+	}
+	return checkKey(p.Key)
+}
 
 // Needs implements verb.Command.
 func (p Put) Needs(*state.Tx) []api.Permission { return permission(p.Key, api.Write) }
 
 // Apply implements verb.Command.
 func (p Put) Apply(tx *state.Tx) (any, error) {
-	old := state.Key(tx, p.Key)
-	if p.CAS != nil && modifyIndex(old) != *p.CAS {
+	next := api.KVPair{Key: p.Key, Value: p.Value, Flags: p.Flags}
+	switch {
+	case p.Acquire != nil:
+		next.Session = *p.Acquire
+		return lock(tx, next)
+	case p.Release != nil:
+		next.Session = *p.Release
+		return unlock(tx, next), nil
+	case p.CAS != nil && modifyIndex(state.Key(tx, p.Key)) != *p.CAS:
 		return false, nil
 	}
-	next := api.KVPair{Key: p.Key, Value: p.Value, Flags: p.Flags}
-	if old != nil {
-		next.LockIndex, next.Session = old.LockIndex, old.Session
+	set(tx, next)
+	return true, nil
+}
+
+// set writes a key. The lock stays, but how often it was taken is forgotten: so the public API does, and a client that
+// compares the count must see the same here.
+func set(tx *state.Tx, next api.KVPair) {
+	if old := state.Key(tx, next.Key); old != nil {
+		next.Session = old.Session
 	}
 	state.PutKey(tx, next)
-	return true, nil
 }
 
 // modifyIndex is 0 for a key that does not exist.
@@ -83,11 +115,15 @@ func (d Delete) Apply(tx *state.Tx) (any, error) {
 		state.DeleteKeys(tx, d.Key)
 		return true, nil
 	}
-	if d.CAS != nil {
-		if old := state.Key(tx, d.Key); old != nil && old.ModifyIndex != *d.CAS {
-			return false, nil
-		}
+	if d.CAS != nil && !deletable(tx, d.Key, *d.CAS) {
+		return false, nil
 	}
 	state.DeleteKey(tx, d.Key)
 	return true, nil
+}
+
+// deletable tells whether a key is gone or still has its modify index.
+func deletable(tx *state.Tx, key string, index uint64) bool {
+	old := state.Key(tx, key)
+	return old == nil || old.ModifyIndex == index
 }
