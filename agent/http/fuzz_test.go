@@ -2,6 +2,7 @@ package http_test
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -25,6 +26,10 @@ func (empty) Apply(_ context.Context, _ verb.Options, c verb.Command) (verb.Resu
 
 func (empty) Query(_ context.Context, _ verb.Options, q verb.Query) (verb.Answer, error) {
 	return verb.Answer{Index: 1}, q.Validate()
+}
+
+func (empty) Watch(context.Context, verb.Options, verb.Query) (verb.Reader, error) {
+	return nil, errors.New("nothing is watched")
 }
 
 // FuzzRequest throws paths, queries and bodies at the API: whatever comes, an endpoint answers, and no fault of ours is

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"compress/gzip"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -277,6 +278,10 @@ func (broken) Apply(context.Context, verb.Options, verb.Command) (verb.Result, e
 
 func (broken) Query(context.Context, verb.Options, verb.Query) (verb.Answer, error) {
 	return verb.Answer{}, fmt.Errorf("asked the leader: %w", &api.Error{Status: 429, Message: "too much"})
+}
+
+func (broken) Watch(context.Context, verb.Options, verb.Query) (verb.Reader, error) {
+	return nil, errors.New("nothing is watched")
 }
 
 func TestFaults(t *testing.T) {

@@ -38,9 +38,6 @@ func healthService(r *request, mesh bool) (any, error) {
 		r.hideMeta()
 		return nil, err
 	}
-	if r.flag("cached") {
-		r.w.Header().Set("X-Cache", "MISS")
-	}
 	return near(r, rows, func(e *api.ServiceEntry) string { return e.Node.Node })
 }
 

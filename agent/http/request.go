@@ -43,6 +43,15 @@ func (r *request) param(name string) string { return r.params.Get(name) }
 // flag tells whether a query parameter is there, whatever its value.
 func (r *request) flag(name string) bool { return r.params.Has(name) }
 
+// text reads a query parameter; nil when it is not there.
+func (r *request) text(name string) *string {
+	if !r.flag(name) {
+		return nil
+	}
+	text := r.param(name)
+	return &text
+}
+
 // number reads a query parameter that is a number; nil when it is not there.
 func (r *request) number(name string) (*uint64, error) {
 	if !r.flag(name) {
@@ -113,7 +122,8 @@ func (r *request) reading() (verb.Options, error) {
 			o.Mode = verb.Stale
 		}
 	}
-	return o, r.checkCacheControl()
+	_, err = r.cacheControl() // what cannot be understood is refused, also where nothing is cached
+	return o, err
 }
 
 func (r *request) mode() (verb.Mode, error) {
@@ -131,21 +141,6 @@ func (r *request) mode() (verb.Mode, error) {
 		return verb.Consistent, nil
 	}
 	return verb.Default, nil
-}
-
-// checkCacheControl refuses what cannot be understood. An answer is never older than the header allows: it is always made
-// anew, from rows that are kept current.
-func (r *request) checkCacheControl() error {
-	for _, directive := range strings.Split(r.Header.Get("Cache-Control"), ",") {
-		name, value, _ := strings.Cut(strings.ToLower(strings.TrimSpace(directive)), "=")
-		if name != "max-age" && name != "stale-if-error" {
-			continue
-		}
-		if _, err := strconv.ParseUint(value, 10, 31); err != nil {
-			return api.Errorf(http.StatusBadRequest, "Invalid Cache-Control header: %s wants a number of seconds, not %q", name, value)
-		}
-	}
-	return nil
 }
 
 // apply carries out a command.

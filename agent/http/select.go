@@ -8,6 +8,7 @@ import (
 
 	"github.com/parleymesh/parley/agent/http/filter"
 	"github.com/parleymesh/parley/api"
+	"github.com/parleymesh/parley/server/catalog"
 	"github.com/parleymesh/parley/server/verb"
 )
 
@@ -23,7 +24,11 @@ func (r *request) discover(q verb.Query) (verb.Answer, error) {
 	if o.Mode == verb.Default && r.s.opts.DiscoveryMaxStale > 0 && !r.flag("leader") {
 		o.Mode, o.MaxStale = verb.Stale, r.s.opts.DiscoveryMaxStale
 	}
-	a, err := r.askAs(o, q)
+	ask := r.askAs
+	if r.flag("cached") && !r.flag("stale") && cacheable(q) {
+		ask = r.askCached
+	}
+	a, err := ask(o, q)
 	if err == nil {
 		r.w.Header().Set("X-Consul-Effective-Consistency", levelOf(o.Mode))
 	}
@@ -33,6 +38,17 @@ func (r *request) discover(q verb.Query) (verb.Answer, error) {
 // levelOf is what the public API calls a mode.
 func levelOf(m verb.Mode) string {
 	return [...]string{verb.Default: "leader", verb.Stale: "stale", verb.Consistent: "consistent"}[m]
+}
+
+// cacheable tells whether the public API has answers to such a query from a cache: those about one service.
+func cacheable(q verb.Query) bool {
+	switch q := q.(type) {
+	case catalog.Health:
+		return true
+	case catalog.Instances:
+		return q.Name != ""
+	}
+	return false
 }
 
 // list carries out a query of the catalog or of health whose values are of type T and returns the rows that the request's

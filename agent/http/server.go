@@ -25,6 +25,7 @@ import (
 type Client interface {
 	Apply(ctx context.Context, o verb.Options, c verb.Command) (verb.Result, error)
 	Query(ctx context.Context, o verb.Options, q verb.Query) (verb.Answer, error)
+	Watch(ctx context.Context, o verb.Options, q verb.Query) (verb.Reader, error)
 }
 
 // Authorizer judges what concerns this agent alone. Commands and queries are judged where they are carried out.
@@ -83,6 +84,10 @@ type Options struct {
 	MaxBody int64
 	// MaxValue bounds a key's value in bytes; 0 means DefaultMaxValue.
 	MaxValue int64
+	// MaxTxn bounds a transaction's body in bytes; 0 means DefaultMaxValue. It is never less than MaxValue.
+	MaxTxn int64
+	// MinSessionTTL is the shortest time to live that a session can have; 0 means DefaultMinSessionTTL.
+	MinSessionTTL time.Duration
 	// MaxHeader bounds a request's line and headers in bytes; 0 means the standard library's default, 1 MiB.
 	MaxHeader int
 	// DefaultWait is how long a request that waits for something of this agent does so if it does not say, MaxWait the
@@ -105,6 +110,8 @@ const (
 	DefaultMaxBody     = 4 << 20 // far above any registration, far below what an entry of the log may be
 	DefaultMaxValue    = 512 << 10
 	DefaultMaxBlocking = 32 << 10 // some 30 KiB each
+
+	DefaultMinSessionTTL = 10 * time.Second
 )
 
 // Bounds on slow clients. A blocking query's wait is bounded by the servers.
@@ -122,6 +129,7 @@ type Server struct {
 	http    *http.Server
 	conns   connections
 	waiting waiters
+	cache   *cache
 
 	// closing ends when Close begins: blocking queries then end at once.
 	closing context.Context
@@ -136,12 +144,14 @@ func New(o Options) *Server {
 	if o.MaxValue == 0 {
 		o.MaxValue = DefaultMaxValue
 	}
+	o.MaxTxn = max(cmp.Or(o.MaxTxn, DefaultMaxValue), o.MaxValue)
+	o.MinSessionTTL = cmp.Or(o.MinSessionTTL, DefaultMinSessionTTL)
 	o.DefaultWait = cmp.Or(o.DefaultWait, 5*time.Minute)
 	o.MaxWait = cmp.Or(o.MaxWait, 10*time.Minute)
 	o.MaxHeader = cmp.Or(o.MaxHeader, http.DefaultMaxHeaderBytes)
 	o.MaxBlocking = cmp.Or(o.MaxBlocking, DefaultMaxBlocking)
 	o.MaxBlockingPerClient = cmp.Or(o.MaxBlockingPerClient, max(o.MaxBlocking/4, 1))
-	s := &Server{opts: o, log: o.Logger.With("component", "http"), routes: table()}
+	s := &Server{opts: o, log: o.Logger.With("component", "http"), routes: table(), cache: newCache(o.Client)}
 	s.closing, s.close = context.WithCancel(context.Background())
 	s.conns.max = o.MaxConnsPerClient
 	s.waiting.max, s.waiting.maxPerClient = o.MaxBlocking, o.MaxBlockingPerClient
@@ -172,6 +182,7 @@ func (s *Server) Serve(l net.Listener) error {
 // Close stops listening, ends blocking queries, and waits for the other requests until ctx ends; then it cuts them off.
 func (s *Server) Close(ctx context.Context) error {
 	s.close()
+	s.cache.close()
 	err := s.http.Shutdown(ctx)
 	if err != nil {
 		return errors.Join(err, s.http.Close())

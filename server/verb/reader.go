@@ -1,6 +1,9 @@
 package verb
 
-import "context"
+import (
+	"context"
+	"time"
+)
 
 // DecodeReader returns a reader whose answers have their values, wherever they come from.
 func DecodeReader(r Reader, newValue func() any) Reader { return &decodeReader{r, newValue} }
@@ -17,4 +20,12 @@ func (r *decodeReader) Next(ctx context.Context) (Answer, error) {
 		return Answer{}, err
 	}
 	return a, a.Decode(r.newValue)
+}
+
+// Contact says how old what the reader shows may be, where the reader behind it knows.
+func (r *decodeReader) Contact() (knownLeader bool, last time.Duration) {
+	if c, ok := r.Reader.(interface{ Contact() (bool, time.Duration) }); ok {
+		return c.Contact()
+	}
+	return true, 0
 }
