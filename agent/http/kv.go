@@ -59,10 +59,6 @@ func kvPut(r *request) (any, error) {
 	if err := r.oneOf("cas", "acquire", "release"); err != nil {
 		return nil, err
 	}
-	if r.flag("acquire") || r.flag("release") {
-		return nil, api.Errorf(http.StatusBadRequest, "acquire and release lock a key for a session, and this release has no sessions; "+
-			"use ?cas to change a key that nobody else has changed")
-	}
 	o, err := r.place()
 	if err != nil {
 		return nil, err
@@ -76,6 +72,7 @@ func kvPut(r *request) (any, error) {
 	} else if flags != nil {
 		c.Flags = *flags
 	}
+	c.Acquire, c.Release = r.text("acquire"), r.text("release")
 	value, err := r.body(r.s.opts.MaxValue)
 	if err != nil {
 		return nil, err

@@ -208,6 +208,12 @@ func (r *request) showMeta(a verb.Answer) {
 	}
 }
 
+// showReader tells in headers who answered, for an answer by which nobody can wait.
+func (r *request) showReader(a verb.Answer) {
+	r.w.Header().Set("X-Consul-KnownLeader", strconv.FormatBool(a.KnownLeader))
+	r.w.Header().Set("X-Consul-LastContact", strconv.FormatInt(a.LastContact.Milliseconds(), 10))
+}
+
 // hideMeta takes back what showMeta told, where the public API does not tell it with an error.
 func (r *request) hideMeta() {
 	for _, name := range []string{"X-Consul-Index", "X-Consul-KnownLeader", "X-Consul-LastContact", "X-Consul-Query-Backend"} {

@@ -40,7 +40,7 @@ func (a *Agent) httpOptions() agenthttp.Options {
 		Metrics: a.metrics, Prometheus: a.metrics.Prometheus(), Monitor: a.opts.logs.Follow, Events: a.events, Coordinate: a.gossip.Coordinate,
 		DefaultACLPolicy: c.ACL.DefaultPolicy, Headers: c.HTTPConfig.ResponseHeaders,
 		AllowWriteFrom: prefixes(c.HTTPConfig.AllowWriteHTTPFrom), BlockEndpoints: c.HTTPConfig.BlockEndpoints,
-		Debug: c.EnableDebug, MaxValue: c.Limits.KVMaxValueSize, MaxHeader: c.HTTPConfig.MaxHeaderBytes,
+		Debug: c.EnableDebug, MaxValue: c.Limits.KVMaxValueSize, MaxTxn: c.Limits.TxnMaxReqLen, MinSessionTTL: c.SessionTTLMin, MaxHeader: c.HTTPConfig.MaxHeaderBytes,
 		DefaultWait: c.DefaultQueryTime, MaxWait: c.MaxQueryTime,
 		MaxBlockingPerClient: int64(cmp.Or(c.Limits.HTTPMaxBlockingPerClient, agenthttp.DefaultMaxBlocking)),
 		MaxConnsPerClient:    c.Limits.HTTPMaxConnsPerClient, DiscoveryMaxStale: c.DiscoveryMaxStale, Logger: a.log,
