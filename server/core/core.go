@@ -200,7 +200,10 @@ func (c *Core) observe(ctx context.Context) {
 	defer c.raft.DeregisterObserver(o)
 	for {
 		select {
-		case <-seen:
+		case o := <-seen:
+			if l := o.Data.(raft.LeaderObservation); l.LeaderID != "" && l.LeaderID != c.opts.Raft.LocalID {
+				c.log.Info("another server leads", "leader", string(l.LeaderAddr))
+			}
 			c.mu.Lock()
 			c.wake()
 			c.mu.Unlock()

@@ -32,8 +32,9 @@ type Client struct {
 	pool   *pool
 	choose chooser
 	shared *shared
-	addrs  atomic.Pointer[[]string] // the last servers known; empty before the first
-	down   atomic.Bool              // it has been said that no server answers
+	addrs  atomic.Pointer[[]string]  // the last servers known; empty before the first
+	quiet  atomic.Pointer[time.Time] // since when no server answers; nil: one does
+	down   atomic.Bool               // that has been said
 
 	ctx    context.Context
 	cancel context.CancelFunc
@@ -331,16 +332,28 @@ func (c *Client) pause(ctx context.Context, d time.Duration) error {
 	}
 }
 
+// sayAfter is how long nobody must have answered before that is worth a line: an election is over sooner, and so is an
+// agent's start.
+const sayAfter = 3 * time.Second
+
 // says logs that no server answers, once.
 func (c *Client) says(why error) {
-	if c.down.CompareAndSwap(false, true) {
-		c.log.Warn("no server answers: what is known goes on being served, and the servers are asked again and again", "err", why)
+	now := time.Now()
+	c.quiet.CompareAndSwap(nil, &now)
+	if since := c.quiet.Load(); since == nil || now.Sub(*since) < sayAfter || !c.down.CompareAndSwap(false, true) {
+		return
 	}
+	if errors.Is(why, verb.ErrNoLeader) || errors.Is(why, verb.ErrNotLeader) {
+		c.log.Warn("the servers have no leader: what is followed goes on being served, and they are asked again and again", "err", why)
+		return
+	}
+	c.log.Warn("no server answers: what is followed goes on being served, and they are asked again and again", "err", why)
 }
 
 // answers notes that a server has answered.
 func (c *Client) answers(addr string) {
 	c.choose.succeed(addr)
+	c.quiet.Store(nil)
 	if c.down.CompareAndSwap(true, false) {
 		c.log.Info("a server answers again", "server", addr)
 	}
