@@ -20,6 +20,7 @@ type Runner struct {
 	maxOutput int
 	update    Update
 
+	hurry  chan struct{} // has an element when the target may have come up
 	cancel context.CancelFunc
 	done   sync.WaitGroup
 
@@ -41,6 +42,7 @@ func NewRunner(id, status string, def *api.CheckDefinition, o Options) *Runner {
 		update:    o.Update,
 		status:    status,
 		threshold: newThreshold(def),
+		hurry:     make(chan struct{}, 1),
 	}
 	if r.interval < minInterval {
 		o.Logger.Warn("check interval is too short, running less often", "check", id, "interval", r.interval, "runs_every", minInterval)
@@ -88,10 +90,18 @@ func timeoutOf(def *api.CheckDefinition) time.Duration {
 	return defaultTimeout
 }
 
+// A check in a hurry is run again after the first pause, then after pauses of double the length up to the last.
+const (
+	firstPause = 100 * time.Millisecond
+	lastPause  = 32 * firstPause
+)
+
 func (r *Runner) loop(ctx context.Context) {
 	r.once(ctx)
 	timer := time.NewTimer(rand.N(r.interval))
 	defer timer.Stop()
+	var soon <-chan time.Time
+	pause := firstPause
 	for {
 		select {
 		case <-ctx.Done():
@@ -100,7 +110,29 @@ func (r *Runner) loop(ctx context.Context) {
 			// Set before the run: what the run takes does not move the phase.
 			timer.Reset(r.interval)
 			r.once(ctx)
+		case <-r.hurry:
+			pause = firstPause
+			soon = time.After(pause)
+		case <-soon:
+			soon = nil
+			if r.status == api.Passing {
+				continue
+			}
+			r.once(ctx)
+			if r.status != api.Passing && pause < lastPause {
+				pause *= 2
+				soon = time.After(pause)
+			}
 		}
+	}
+}
+
+// Hurry runs a check that does not pass again soon, a few times: its target is about to come up, and need not wait for the
+// interval to be found well.
+func (r *Runner) Hurry() {
+	select {
+	case r.hurry <- struct{}{}:
+	default:
 	}
 }
 

@@ -302,3 +302,31 @@ func TestAlias(t *testing.T) {
 		expect(api.Critical, `Aliased check "a" failing: `)
 	})
 }
+
+func TestHurryFindsATargetThatComesUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g, j := &target{down: true}, &journal{}
+		def := &api.CheckDefinition{TCP: "10.0.0.1:80", Interval: api.Duration(time.Minute)}
+		r := check.NewRunner("c", api.Critical, def, check.Options{Update: j.update, Dial: g.dial})
+		defer r.Close()
+		synctest.Wait()
+		began := time.Now()
+		r.Hurry()
+		time.Sleep(time.Second)
+		g.set(false)
+		time.Sleep(time.Second)
+		synctest.Wait()
+		if j.last().status != api.Passing {
+			t.Errorf("still %s 2 s after it was hurried, and 1 s after its target came up", j.last().status)
+		}
+		runs := len(g.times())
+		r.Hurry() // one that passes is in no hurry
+		time.Sleep(5 * time.Second)
+		if again := len(g.times()); again > runs+1 { // its own interval may have come
+			t.Errorf("%d runs of a check that passes", again-runs)
+		}
+		if runs > 8 {
+			t.Errorf("%d runs in %v", runs, time.Since(began))
+		}
+	})
+}

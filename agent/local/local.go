@@ -151,6 +151,17 @@ func (s *State) Service(id string) (*api.Service, <-chan struct{}) {
 	return nil, s.added
 }
 
+// Hurry runs the checks of a service that do not pass again soon: what they look at is about to come up.
+func (s *State) Hurry(id string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, c := range s.byService[id] {
+		if r, ok := c.run.(interface{ Hurry() }); ok {
+			r.Hurry()
+		}
+	}
+}
+
 // Services returns all services.
 func (s *State) Services() []*api.Service {
 	s.mu.Lock()

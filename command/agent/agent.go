@@ -261,6 +261,18 @@ func (a *Agent) startMesh() error {
 	return nil
 }
 
+// hurrying has the checks of a proxy run again soon after it has asked for its configuration: it is about to listen.
+type hurrying struct {
+	snapshot.Source
+	local *local.State
+}
+
+// Subscribe implements snapshot.Source.
+func (h hurrying) Subscribe(ctx context.Context, proxyID, token string) (snapshot.Stream, error) {
+	h.local.Hurry(proxyID)
+	return h.Source.Subscribe(ctx, proxyID, token)
+}
+
 // startDNS answers for the services of all hosts.
 func (a *Agent) startDNS() error {
 	a.dns = dns.New(a.dnsOptions())

@@ -65,7 +65,7 @@ func (m members) member(g gossip.Member) server.Member {
 	}
 	return server.Member{
 		Node: node, Status: status(g.Status),
-		Server: g.Server, RPCAddr: g.RPCAddr, Expect: g.Expect, NonVoter: g.NonVoter, Version: g.PeerVersion,
+		Server: g.Server, RPCAddr: g.RPCAddr, Cluster: g.Cluster, Expect: g.Expect, NonVoter: g.NonVoter, Version: g.PeerVersion,
 	}
 }
 
@@ -89,6 +89,9 @@ func (m members) Founding(expect int) { m.pool.Founding(expect) }
 
 // Founded implements server.Members.
 func (m members) Founded() { m.pool.Founded() }
+
+// Belongs implements server.Members.
+func (m members) Belongs(cluster string) { m.pool.Belongs(cluster) }
 
 // pool is the gossip pool as the HTTP API shows it.
 type pool struct{ *gossip.Pool }

@@ -36,7 +36,7 @@ func (a *Agent) httpOptions() agenthttp.Options {
 	return agenthttp.Options{
 		Node: c.NodeName, Datacenter: c.Datacenter,
 		Client: a.client, Authorizer: acl.Open{}, Members: pool{a.gossip}, Local: a.local, Leaves: a.leaves,
-		Proxies: snapshot.Publisher{Source: a.source}, Self: a.self, Version: a.version(), Leave: a.askToLeave, Reload: a.reload,
+		Proxies: snapshot.Publisher{Source: hurrying{a.source, a.local}}, Self: a.self, Version: a.version(), Leave: a.askToLeave, Reload: a.reload,
 		Metrics: a.metrics, Prometheus: a.metrics.Prometheus(), Monitor: a.opts.logs.Follow, Events: a.events, Coordinate: a.gossip.Coordinate,
 		DefaultACLPolicy: c.ACL.DefaultPolicy, Headers: c.HTTPConfig.ResponseHeaders,
 		AllowWriteFrom: prefixes(c.HTTPConfig.AllowWriteHTTPFrom), BlockEndpoints: c.HTTPConfig.BlockEndpoints,
@@ -63,8 +63,15 @@ func (a *Agent) version() agenthttp.Version {
 	return agenthttp.Version{SHA: b.Commit, BuildDate: b.Date.Format("2006-01-02T15:04:05Z07:00"), HumanVersion: b.Version}
 }
 
-// askToLeave has the agent leave and stop once the request is answered.
-func (a *Agent) askToLeave(context.Context) error {
-	a.leave.Do(func() { close(a.leaving) })
-	return nil
+// askToLeave leaves, and has the agent stop once the request is answered. That the client goes away changes nothing.
+func (a *Agent) askToLeave(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), leaveTime)
+	defer cancel()
+	var err error
+	a.leave.Do(func() {
+		a.log.Info("leaving, as asked through the API")
+		err = a.Leave(ctx)
+		close(a.leaving)
+	})
+	return err
 }

@@ -6,18 +6,60 @@ import (
 	"io"
 	"log"
 	"log/slog"
+	"sync"
+	"time"
 
 	"github.com/hashicorp/go-hclog"
 )
 
-// raftLog is an hclog.Logger that writes to slog. What raft calls informative is of interest to those who debug it only.
+// raftLog is an hclog.Logger that writes to slog. What raft calls informative is of interest to those who debug it only, and so
+// is what it warns of at every healthy start. What it says each time a server that is gone does not answer it says once a
+// minute.
 type raftLog struct {
 	to   *slog.Logger
 	name string
 	args []any
+	said *said
 }
 
-func newRaftLog(to *slog.Logger) hclog.Logger { return &raftLog{to: to.With("component", "raft")} }
+// said remembers what was logged when, by message and peer.
+type said struct {
+	mu   sync.Mutex
+	last map[string]time.Time
+}
+
+// sayAgain is how long a repetition goes without saying.
+const sayAgain = time.Minute
+
+// lately reports whether the same was said within the minute. Only peers are told apart, and there are few.
+func (s *said) lately(msg string, args []any) bool {
+	key := msg
+	for i := 1; i < len(args); i += 2 {
+		if args[i-1] == "peer" {
+			key += fmt.Sprint(args[i])
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := time.Now()
+	if last, ok := s.last[key]; ok && now.Sub(last) < sayAgain {
+		return true
+	}
+	s.last[key] = now
+	return false
+}
+
+// usual is what raft warns of though all is well: a server that has just been started has no log and no peers yet.
+var usual = map[string]bool{
+	"no known peers, aborting election":                        true,
+	"failed to get previous log":                               true,
+	"appendEntries rejected, sending older logs":               true,
+	"unable to get address for server, using fallback address": true,
+}
+
+func newRaftLog(to *slog.Logger) hclog.Logger {
+	return &raftLog{to: to.With("component", "raft"), said: &said{last: map[string]time.Time{}}}
+}
 
 func level(l hclog.Level) slog.Level {
 	switch l {
@@ -31,12 +73,24 @@ func level(l hclog.Level) slog.Level {
 
 // Log implements hclog.Logger.
 func (r *raftLog) Log(l hclog.Level, msg string, args ...any) {
+	to := level(l)
+	if usual[msg] {
+		to = slog.LevelDebug
+	}
+	if !r.to.Enabled(context.Background(), to) || to >= slog.LevelWarn && r.said.lately(msg, args) {
+		return
+	}
 	for i := 1; i < len(args); i += 2 {
-		if f, ok := args[i].(hclog.Format); ok && len(f) > 0 {
-			args[i] = fmt.Sprintf(fmt.Sprint(f[0]), f[1:]...)
+		switch v := args[i].(type) {
+		case hclog.Format:
+			if len(v) > 0 {
+				args[i] = fmt.Sprintf(fmt.Sprint(v[0]), v[1:]...)
+			}
+		case fmt.Stringer:
+			args[i] = v.String() // as JSON it would show its fields, or none
 		}
 	}
-	r.to.Log(context.Background(), level(l), msg, args...)
+	r.to.Log(context.Background(), to, msg, args...)
 }
 
 // Trace implements hclog.Logger.
@@ -76,7 +130,7 @@ func (r *raftLog) ImpliedArgs() []any { return r.args }
 
 // With implements hclog.Logger.
 func (r *raftLog) With(args ...any) hclog.Logger {
-	return &raftLog{r.to.With(args...), r.name, append(r.args[:len(r.args):len(r.args)], args...)}
+	return &raftLog{r.to.With(args...), r.name, append(r.args[:len(r.args):len(r.args)], args...), r.said}
 }
 
 // Name implements hclog.Logger.
@@ -87,7 +141,7 @@ func (r *raftLog) Named(name string) hclog.Logger { return r.ResetNamed(name) }
 
 // ResetNamed implements hclog.Logger.
 func (r *raftLog) ResetNamed(name string) hclog.Logger {
-	return &raftLog{r.to.With("part", name), name, r.args}
+	return &raftLog{r.to.With("part", name), name, r.args, r.said}
 }
 
 // SetLevel implements hclog.Logger. The level is the agent's.

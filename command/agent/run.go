@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -80,10 +81,9 @@ func (a *Agent) wait(ctx context.Context, signals <-chan os.Signal, stderr io.Wr
 				continue
 			}
 			leave = s == syscall.SIGTERM && a.cfg.LeavesOnTerminate() || s == os.Interrupt && a.cfg.LeavesOnInterrupt()
-			a.log.Info("stopping", "signal", s.String(), "leaves", leave)
+			a.log.Info("stopping", "signal", s.String(), "leaves_the_pool", leave)
 		case <-a.leaving:
-			leave = true
-			a.log.Info("stopping, as asked through the API", "leaves", true)
+			a.log.Info("stopping, as asked through the API")
 		case err := <-a.failed:
 			a.log.Error("stopping", "err", err)
 			_ = a.stop(false)
@@ -95,6 +95,7 @@ func (a *Agent) wait(ctx context.Context, signals <-chan os.Signal, stderr io.Wr
 	if err := a.stop(leave); err != nil {
 		return complain(stderr, err)
 	}
+	a.log.Info("stopped")
 	return 0
 }
 
@@ -137,10 +138,10 @@ func (a *Agent) banner() string {
 		{"Node name", c.NodeName},
 		{"Node id", a.nodeID},
 		{"Datacenter", c.Datacenter},
-		{"Server", fmt.Sprintf("%t (bootstrap: %t, expect: %d)", c.Server, c.Bootstrap, c.BootstrapExpect)},
+		{"Server", a.serverText()},
 		{"Client address", fmt.Sprintf("%s (HTTP %s, HTTPS %s, gRPC %s, gRPC-TLS %s, DNS %s)", c.ClientAddr,
 			portText(l.httpN), portText(l.httpsN), portText(l.grpcN), portText(l.tlsN), portText(l.dnsN))},
-		{"Cluster address", fmt.Sprintf("%s (LAN %d, RPC %d)", c.Addrs.Advertise, l.serfLANN, a.rpcPort())},
+		{"Cluster address", fmt.Sprintf("%s (LAN %d, RPC %s)", c.Addrs.Advertise, l.serfLANN, portText(cmp.Or(a.rpcPort(), config.Closed)))},
 		{"Encryption", fmt.Sprintf("gossip: %t, RPC verifies: %t", c.Encrypt != "", c.TLS.InternalRPC.VerifyOutgoing)},
 	}
 	if c.Server {
@@ -152,6 +153,18 @@ func (a *Agent) banner() string {
 		fmt.Fprintf(&b, "%17s: %s\n", line[0], line[1])
 	}
 	return b.String()
+}
+
+func (a *Agent) serverText() string {
+	switch c := a.cfg; {
+	case !c.Server:
+		return "false: a client of the servers that its pool knows"
+	case c.Bootstrap:
+		return "true, alone"
+	case c.BootstrapExpect > 0:
+		return fmt.Sprintf("true, one of %d that found a cluster", c.BootstrapExpect)
+	}
+	return "true, in a cluster that exists"
 }
 
 func portText(port int) string {

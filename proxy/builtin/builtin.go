@@ -54,6 +54,7 @@ func Run(ctx context.Context, o Options) error {
 		s, err := in.Next(ctx)
 		switch {
 		case ctx.Err() != nil:
+			p.log.Info("stopping", "open_connections", p.open.count())
 			return nil
 		case errors.Is(err, snapshot.ErrDenied), errors.Is(err, snapshot.ErrClosed):
 			return fmt.Errorf("configuration of proxy %q: %w", o.ProxyID, err)

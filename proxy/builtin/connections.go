@@ -24,6 +24,13 @@ func (c *connections) add(conn net.Conn, caller string) {
 	c.open[conn] = caller
 }
 
+// count is how many there are.
+func (c *connections) count() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.open)
+}
+
 // remove forgets a connection.
 func (c *connections) remove(conn net.Conn) {
 	c.mu.Lock()

@@ -38,7 +38,7 @@ func openDoor(running *sync.WaitGroup, listen func(string) (net.Listener, error)
 func (d *door) run(l net.Listener, err error) {
 	for said := ""; err != nil; {
 		if err.Error() != said {
-			d.log.Error("cannot listen, it is tried again", "addr", d.addr, "err", err)
+			d.log.Error("cannot listen, it is tried again; free the port, or register the sidecar or upstream with another", "addr", d.addr, "err", err)
 			said = err.Error()
 		}
 		select {
@@ -48,7 +48,7 @@ func (d *door) run(l net.Listener, err error) {
 			return
 		}
 	}
-	d.log.Debug("listening", "addr", d.addr)
+	d.log.Info("listening", "addr", d.addr)
 	stop := context.AfterFunc(d.ctx, func() { _ = l.Close() })
 	defer stop()
 	for pause := 5 * time.Millisecond; ; {

@@ -46,7 +46,7 @@ func (p *proxy) inbound(raw net.Conn) {
 		return
 	}
 	defer service.Close()
-	join(conn, service)
+	_, _ = join(conn, service)
 }
 
 // dialService connects to the service that the proxy stands for.

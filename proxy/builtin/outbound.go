@@ -27,7 +27,11 @@ func (p *proxy) outbound(upstream string, local net.Conn) {
 		return
 	}
 	defer remote.Close()
-	join(local, remote)
+	if received, err := join(local, remote); refused(received, err) {
+		service := p.now.Load().Service
+		p.quiet.say(slog.LevelWarn, "the upstream's sidecar refuses this caller", upstream, err.Error(), "upstream", upstream, "err", err,
+			"hint", fmt.Sprintf("parley intention check %s %s", service, upstream))
+	}
 }
 
 // dial connects to an instance of the upstream's target: another one when the first does not answer.
@@ -47,7 +51,7 @@ func (p *proxy) dial(upstream string) (net.Conn, error) {
 	}
 	candidates := shuffle(endpoints.Instances)
 	if len(candidates) == 0 {
-		return nil, fmt.Errorf("none of the %d instances of %q is healthy", len(endpoints.Instances), target)
+		return nil, fmt.Errorf("none of its %d instances is healthy: see /v1/health/connect/%s", len(endpoints.Instances), endpoints.Target.Service)
 	}
 	var errs []error
 	for _, i := range candidates[:min(len(candidates), maxTries)] {

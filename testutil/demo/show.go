@@ -4,9 +4,11 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -22,8 +24,32 @@ type options struct {
 	once          bool
 }
 
+// check looks for what the demonstration needs, so that nothing strange is shown when somebody else holds a port.
+func (o options) check() error {
+	if o.envoy != "" {
+		if _, err := exec.LookPath(o.envoy); err != nil {
+			return fmt.Errorf("ENVOY=%s: %w; make envoy installs one below .tools", o.envoy, err)
+		}
+	}
+	ports := []int{8300, 8301, 8500, 8502, 8600, 18080, 15432, 15433, 21000, 21001}
+	for i := 1; o.servers == 3 && i <= 3; i++ {
+		ports = append(ports, lan(i), lan(i)+1, lan(i)+2)
+	}
+	for _, port := range ports {
+		l, err := net.Listen("tcp", ":"+strconv.Itoa(port))
+		if err != nil {
+			return fmt.Errorf("port %d is needed, and another process has it: %w", port, err)
+		}
+		_ = l.Close()
+	}
+	return nil
+}
+
 // show is the demonstration.
 func show(ctx context.Context, o options) (err error) {
+	if err := o.check(); err != nil {
+		return err
+	}
 	s := &stage{options: o}
 	if s.dir, err = os.MkdirTemp("", "parley-demo-"); err != nil {
 		return err
@@ -243,8 +269,36 @@ func (s *stage) refused(ctx context.Context, _ *api.Client) error {
 		return fmt.Errorf("web reached db without an intention: %s", body)
 	}
 	printIndented(err.Error())
+	if s.options.envoy == "" {
+		fmt.Println("  db's sidecar says why:")
+		err := s.until(ctx, "find the refusal in the log of db's sidecar", func(context.Context) error {
+			line := grep(filepath.Join(s.dir, "db-sidecar.log"), "connection denied")
+			if line == "" {
+				return errors.New("it is not there")
+			}
+			printIndented(line)
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
 	_ = s.parley(ctx, "intention", "check", "web", "db") // which exits with 1: denied
 	return nil
+}
+
+// grep returns the first line of a file that holds the text.
+func grep(file, text string) string {
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return ""
+	}
+	for line := range strings.Lines(string(data)) {
+		if strings.Contains(line, text) {
+			return line
+		}
+	}
+	return ""
 }
 
 // allow makes the intention, and the same call again.
