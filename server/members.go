@@ -15,10 +15,14 @@ type Member struct {
 	// What follows is a server's.
 	Server   bool
 	RPCAddr  string // host:port
+	Cluster  string // to which it belongs, or NoCluster; empty before it has said so
 	Expect   int    // with how many it wants to found a cluster; 0 when it belongs to one
 	NonVoter bool
 	Version  string
 }
+
+// NoCluster is what a server says that belongs to no cluster yet. One that has said nothing has only just started.
+const NoCluster = "none"
 
 // Status is whether a member is there.
 type Status string
@@ -42,6 +46,8 @@ type Members interface {
 	Founding(expect int)
 	// Founded tells the others that this server belongs to a cluster and founds no new one.
 	Founded()
+	// Belongs tells the others to which cluster this server belongs, or that it is NoCluster.
+	Belongs(cluster string)
 }
 
 // serversByID returns the servers among the members. A host that came back under another name has a member for each of

@@ -19,9 +19,10 @@ func peersLoop(members Members, self string) core.Loop {
 	return core.Loop{Name: "peers", Run: func(ctx context.Context, t *core.Term) {
 		tick := time.NewTicker(reconcileInterval)
 		defer tick.Stop()
+		said := strangers{}
 		for {
 			changed := members.Changed()
-			if err := adjustPeers(t, members.Members(), raft.ServerID(self)); err != nil && ctx.Err() == nil {
+			if err := adjustPeers(t, members.Members(), raft.ServerID(self), said); err != nil && ctx.Err() == nil {
 				t.Log.Warn("raft servers not adjusted, it is tried again", "err", err)
 			}
 			select {
@@ -34,14 +35,46 @@ func peersLoop(members Members, self string) core.Loop {
 	}}
 }
 
+// strangers says once of each server of another cluster why nothing is done about it.
+type strangers map[string]bool
+
+func (said strangers) say(t *core.Term, m Member, ours string) {
+	if said[m.Node.ID] {
+		return
+	}
+	said[m.Node.ID] = true
+	t.Log.Warn("a server of another cluster is in this pool, it gets no part in this one: stop it and, to make it one of this cluster, "+
+		"remove its data directory and its bootstrap_expect", "node", m.Node.Node, "addr", m.RPCAddr, "cluster", m.Cluster, "ours", ours)
+}
+
+// ofCluster leaves out the servers that belong to another cluster, and those that raft does not count on yet and that have not
+// said to which cluster they belong: they have only just started.
+func ofCluster(ours string, have []raft.Server, members []Member) (in, strange []Member) {
+	for _, m := range members {
+		counted := slices.ContainsFunc(have, func(s raft.Server) bool { return string(s.ID) == m.Node.ID })
+		switch {
+		case !m.Server || m.Cluster == ours || m.Cluster == NoCluster || m.Cluster == "" && counted:
+			in = append(in, m)
+		case m.Cluster != "" && m.Status == Alive:
+			strange = append(strange, m)
+		}
+	}
+	return in, strange
+}
+
 // adjustPeers carries out what is to change. What fails does not keep the rest from being tried.
-func adjustPeers(t *core.Term, members []Member, self raft.ServerID) error {
+func adjustPeers(t *core.Term, members []Member, self raft.ServerID, said strangers) error {
 	f := t.Raft().GetConfiguration()
 	if err := f.Error(); err != nil {
 		return err
 	}
+	have, ours := f.Configuration().Servers, cluster(t.Read())
+	members, strange := ofCluster(ours, have, members)
+	for _, m := range strange {
+		said.say(t, m, ours)
+	}
 	var errs []error
-	for _, c := range peerChanges(f.Configuration().Servers, members, self) {
+	for _, c := range peerChanges(have, members, self) {
 		t.Log.Info("raft servers change", "change", c.kind, "id", c.server.ID, "addr", c.server.Address, "reason", c.why)
 		if err := c.carryOut(t.Raft()); err != nil {
 			errs = append(errs, fmt.Errorf("%s server %s at %s: %w", c.kind, c.server.ID, c.server.Address, err))

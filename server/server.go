@@ -89,15 +89,12 @@ func New(o Options) (_ *Server, err error) {
 	})
 	undo = append(undo, func() { _ = s.transport.Close() })
 
-	known, err := s.knownCluster()
-	if err != nil {
-		return nil, err
-	}
-	if known != "" {
-		o.Members.Belongs(known)
-	}
 	cfg := raftConfig(o)
 	if err = s.bootstrapAlone(cfg); err != nil {
+		return nil, err
+	}
+	known, err := s.tellCluster()
+	if err != nil {
 		return nil, err
 	}
 	keeper := newSessionKeeper()

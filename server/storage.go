@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/debug"
+	"sync/atomic"
 
 	"github.com/hashicorp/raft"
 	wal "github.com/hashicorp/raft-wal"
@@ -27,12 +28,14 @@ type storage struct {
 	stable    raft.StableStore
 	snapshots raft.SnapshotStore
 	close     func() error
+	// keep is told how to learn what has been applied, and keeps it from being overwritten.
+	keep func(applied func() uint64)
 }
 
 // inMemory returns storage that ends with the process, for development mode and tests.
 func inMemory() storage {
 	s := raft.NewInmemStore()
-	return storage{logs: s, stable: s, snapshots: raft.NewInmemSnapshotStore(), close: func() error { return nil }}
+	return storage{logs: s, stable: s, snapshots: raft.NewInmemSnapshotStore(), close: func() error { return nil }, keep: func(func() uint64) {}}
 }
 
 // onDisk returns storage in the folder "raft" of the data directory.
@@ -57,7 +60,7 @@ func onDisk(dataDir string, logs io.Writer) (storage, error) {
 	if err != nil {
 		return storage{}, errors.Join(fmt.Errorf("cache the raft log: %w", err), log.Close())
 	}
-	return storage{logs: cached, stable: log, snapshots: snapshots, close: log.Close}, nil
+	return storage{logs: cached, stable: log, snapshots: snapshots, close: log.Close, keep: log.keep}, nil
 }
 
 func damaged(dir string, err error) error {
@@ -89,6 +92,7 @@ func openWAL(dir string, meta *metadb.BoltMetaDB) (log summed, err error) {
 			err = fmt.Errorf("%s is damaged: %v", filepath.Join(dir, metadb.FileName), r)
 		}
 	}()
+	log.applied = new(atomic.Pointer[func() uint64])
 	log.WAL, err = wal.Open(dir, wal.WithSegmentSize(segmentSize), wal.WithMetaStore(meta))
 	return log, err
 }

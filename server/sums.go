@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"slices"
+	"sync/atomic"
 
 	"github.com/hashicorp/raft"
 	wal "github.com/hashicorp/raft-wal"
@@ -17,7 +18,32 @@ import (
 //
 // The sum stands at the end of the entry's extensions, for this server's disk only: readers do not see it, and every server
 // makes its own.
-type summed struct{ *wal.WAL }
+type summed struct {
+	*wal.WAL
+	applied *atomic.Pointer[func() uint64] // the index up to which entries have been applied; nil before raft has started
+}
+
+func (s summed) keep(applied func() uint64) { s.applied.Store(&applied) }
+
+// DeleteRange implements raft.LogStore. Raft cuts off the end of a follower's log where the leader has other entries, and never
+// one that was committed: a leader that asks for that is of another cluster.
+func (s summed) DeleteRange(first, last uint64) error {
+	if applied := s.applied.Load(); applied != nil {
+		begin, err := s.FirstIndex()
+		if err != nil {
+			return err
+		}
+		end, err := s.LastIndex()
+		if err != nil {
+			return err
+		}
+		if n := (*applied)(); first > begin && last == end && first <= n {
+			return fmt.Errorf("a leader has other entries from %d on, and up to %d they are committed here: it is of another cluster; "+
+				"stop that server, remove its data directory and its bootstrap_expect", first, n)
+		}
+	}
+	return s.WAL.DeleteRange(first, last)
+}
 
 // sumMark begins a sum, so that an entry without one is told from an entry with one.
 var sumMark = []byte("crc32c")

@@ -28,6 +28,7 @@ type Member struct {
 	// What follows is a server's.
 	Server   bool
 	RPCAddr  string // host:port
+	Cluster  string // to which it belongs; empty before it has said so
 	Expect   int    // with how many it wants to found a cluster; 0 when it belongs to one
 	NonVoter bool
 	Ports    Ports
@@ -63,6 +64,7 @@ func decode(s serf.Member) Member {
 	m.Server = true
 	m.RPCAddr = net.JoinHostPort(cmp.Or(host, m.Addr.Addr().String()), port)
 	m.Expect = number(s.Tags[tagExpect], 1<<10)
+	m.Cluster = s.Tags[tagCluster]
 	m.NonVoter = s.Tags[tagNonVoter] == "1"
 	m.Ports = Ports{
 		GRPC: number(s.Tags[tagGRPC], 1<<16), GRPCTLS: number(s.Tags[tagGRPCTLS], 1<<16), WAN: number(s.Tags[tagWAN], 1<<16),

@@ -288,6 +288,13 @@ func (p *Pool) Founded() {
 	}
 }
 
+// Belongs tells the others to which cluster this server belongs.
+func (p *Pool) Belongs(cluster string) {
+	if err := p.UpdateTags(map[string]string{tagCluster: cluster}); err != nil {
+		p.log.Warn("the others may not know yet to which cluster this server belongs", "err", err)
+	}
+}
+
 // UpdateTags changes tags of this agent, or removes those whose value is empty, and tells the others. What says who the
 // agent is stays. After an error the others hear of it later, with the next exchange of all that is known.
 func (p *Pool) UpdateTags(set map[string]string) error {

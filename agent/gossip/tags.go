@@ -28,6 +28,7 @@ const (
 	tagRPC       = "rpc" // host:port, without the host where that is the member's own
 	tagExpect    = "expect"
 	tagNonVoter  = "nonvoter"
+	tagCluster   = "cluster"
 	tagACLs      = "acls"
 	tagGRPC      = "grpc"
 	tagGRPCTLS   = "grpc_tls"

@@ -1,0 +1,76 @@
+package server
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/hashicorp/raft"
+
+	"github.com/parleymesh/parley/api"
+	"github.com/parleymesh/parley/server/ca"
+	"github.com/parleymesh/parley/server/state"
+	"github.com/parleymesh/parley/server/verb"
+)
+
+// A cluster is known by its trust domain, which its first leader makes once. Each server keeps the name beside its vote and
+// tells it to the others from its start on: two clusters that meet in one pool then leave one another's servers alone. Raft
+// cannot tell them apart. Of two leaders the one with the higher term would overwrite what the other has acknowledged.
+
+// clusterKey is where a server keeps the name of its cluster.
+var clusterKey = []byte("ParleyCluster")
+
+// tellCluster tells the others to which cluster this server belongs, or that it is none. One that has founded a cluster or was
+// taken into one, and does not know its name yet, says nothing.
+func (s *Server) tellCluster() (known string, err error) {
+	name, err := s.storage.stable.Get(clusterKey)
+	if err != nil && err.Error() != "not found" { // all that raft, too, asks of a store
+		return "", fmt.Errorf("read to which cluster this server belongs: %w", err)
+	}
+	if len(name) > 0 {
+		s.opts.Members.Belongs(string(name))
+		return string(name), nil
+	}
+	exists, err := raft.HasExistingState(s.storage.logs, s.storage.stable, s.storage.snapshots)
+	if err != nil {
+		return "", fmt.Errorf("read the raft state: %w", err)
+	}
+	if !exists {
+		s.opts.Members.Belongs(NoCluster)
+	}
+	return "", nil
+}
+
+// learnCluster waits until the state says to which cluster this server belongs.
+func (s *Server) learnCluster(ctx context.Context) {
+	r, err := s.Watch(ctx, verb.Options{Mode: verb.Stale}, ca.Roots{})
+	if err != nil {
+		return // this server stops
+	}
+	defer r.Close()
+	for {
+		a, err := r.Next(ctx)
+		if err != nil {
+			return
+		}
+		for _, roots := range verb.Values[*api.CARoots](a) {
+			if roots.TrustDomain == "" {
+				continue
+			}
+			if err := s.storage.stable.Set(clusterKey, []byte(roots.TrustDomain)); err != nil {
+				s.log.Error("the name of the cluster is not kept, it is asked for again at the next start", "err", err)
+			}
+			s.opts.Members.Belongs(roots.TrustDomain)
+			return
+		}
+	}
+}
+
+// cluster names the cluster whose state this is; empty before its first leader has made it.
+func cluster(tx *state.Tx) string {
+	for r := range state.Roots(tx) {
+		if r.Public.Active {
+			return r.TrustDomain
+		}
+	}
+	return ""
+}
