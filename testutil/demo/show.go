@@ -271,7 +271,8 @@ func (s *stage) refused(ctx context.Context, _ *api.Client) error {
 	printIndented(err.Error())
 	if s.options.envoy == "" {
 		fmt.Println("  db's sidecar says why:")
-		err := s.until(ctx, "find the refusal in the log of db's sidecar", func(context.Context) error {
+		err := s.until(ctx, "find the refusal in the log of db's sidecar", func(ctx context.Context) error {
+			_, _ = get(ctx, "http://"+webAddr+"/") // the first call may have come before web's sidecar knew that db is well
 			line := grep(filepath.Join(s.dir, "db-sidecar.log"), "connection denied")
 			if line == "" {
 				return errors.New("it is not there")
