@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -179,8 +180,28 @@ func TestErrors(t *testing.T) {
 		{"duplicate in two spellings", HCL, "retry_join = []\nRetryJoin = []", []string{"a.hcl:2: RetryJoin is already set in line 1, as retry_join"}},
 		{"block and assignment", HCL, "service = {}\nservice {}", []string{"a.hcl:2: service is already set in line 1"}},
 		{"block twice", HCL, "service {}\nservice {}", []string{"a.hcl:2: service is already set in line 1; it may stand only once"}},
-		{"broken HCL", HCL, "service {\n name = \n}", []string{"a.hcl:3: not valid HCL"}},
-		{"unclosed block", HCL, "service {", []string{"a.hcl:1: not valid HCL"}},
+		{"no value before a brace", HCL, "service {\n name = \n}", []string{"a.hcl:2: not valid HCL: service.name has no value"}},
+		{"no value before two braces", HCL, "service {\n name = }}", []string{"a.hcl:2: not valid HCL: service.name has no value"}},
+		{"no value at the end", HCL, "retry_join = []\nencrypt = ", []string{"a.hcl:2: not valid HCL: encrypt has no value"}},
+		{"no value before a comment", HCL, "encrypt = # later\n", []string{"a.hcl:1: not valid HCL: encrypt has no value"}},
+		{"no value before a key", HCL, "encrypt =\r\nretry_join = []", []string{"a.hcl:1: not valid HCL: encrypt has no value"}},
+		{"no value before a comma", HCL, "service { name =, port = 1 }", []string{"a.hcl:1: not valid HCL: service.name has no value"}},
+		{"no value in a list", HCL, `retry_join = ["a", , "b"]`, []string{"a.hcl:1: not valid HCL: retry_join has no value before this comma"}},
+		{"no value at a list's start", HCL, `retry_join = [, "b"]`, []string{"a.hcl:1: not valid HCL: retry_join has no value before this comma"}},
+		{"key alone", HCL, "retry_join = []\nencrypt", []string{"a.hcl:2: not valid HCL: encrypt has no value"}},
+		{"key alone in a block", HCL, "service {\n name\n}", []string{"a.hcl:2: not valid HCL: service.name has no value"}},
+		{"key alone before a block", HCL, "node_meta\nservice {}", []string{"a.hcl:1: not valid HCL: node_meta has no value"}},
+		{"no equals sign", HCL, "encrypt \"abc\"\nservice {}", []string{"a.hcl:1: not valid HCL: encrypt has no equals sign before its value"}},
+		{"no equals sign before a number", HCL, "service {\n port 80\n}", []string{"a.hcl:2: not valid HCL: service.port has no equals sign before its value"}},
+		{"no quotes", HCL, "service {\n name = web\n}", []string{"a.hcl:2: not valid HCL: service.name: text must stand in quotes"}},
+		{"unclosed block", HCL, "service {", []string{"a.hcl:1: not valid HCL: the { of service is not closed"}},
+		{"unclosed list", HCL, "service {\n tags = [\"a\"\n}\n}", []string{"a.hcl:2: not valid HCL: the [ of service.tags is not closed before the } in line 3"}},
+		{"one brace too many", HCL, "service {\n}\n}", []string{"a.hcl:3: not valid HCL: } closes nothing"}},
+		{"unclosed string", HCL, "node_meta {}\nencrypt = \"abc", []string{"a.hcl:2: not valid HCL"}},
+		{"unclosed text", HCL, "encrypt = <<EOF\nabc\n", []string{"not valid HCL"}},
+		{"overlooked end of a text", HCL, "service {\n name = <<-EOF\nx\nEOF\n}\na = <<-EOF\n  y\n  EOF\n",
+			[]string{"a.hcl:4: not valid HCL: service.name: the EOF that ends a text begun with <<- must be indented"}},
+		{"text after a value", HCL, "encrypt = \"abc\" def", []string{"a.hcl:1: not valid HCL: def has no value"}},
 		{"broken JSON", JSON, "{\n\"service\": nope}", []string{"a.json:2: not valid JSON"}},
 		{"torn JSON", JSON, `{"service": {`, []string{"a.json:1: not valid JSON"}},
 		{"JSON that is no object", JSON, `[1]`, []string{"a.json:1: not valid: the file must be a JSON object, not a list"}},
@@ -278,6 +299,13 @@ func FuzzDecode(f *testing.F) {
 			format = JSON
 		}
 		v, err := Parse("f", src, format)
+		if err == nil && !asJSON { // what is torn off shows, whatever stands before it
+			for _, tail := range []string{"\nx = ", "\nx = # none", "\nx", "\n}", "\nx { y = }}", "\nx { y = [}}"} {
+				if _, terr := Parse("f", append(slices.Clip(src), tail...), HCL); terr == nil {
+					t.Fatalf("%q after a whole file passes", tail)
+				}
+			}
+		}
 		if err == nil {
 			if _, merr := json.Marshal(v); merr != nil {
 				t.Fatalf("marshal: %v", merr)

@@ -1,12 +1,12 @@
 package hcl
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 
 	"github.com/hashicorp/hcl/hcl/ast"
 	"github.com/hashicorp/hcl/hcl/parser"
-	"github.com/hashicorp/hcl/hcl/scanner"
 	"github.com/hashicorp/hcl/hcl/token"
 )
 
@@ -18,7 +18,8 @@ func parseHCL(file string, src []byte) (root *Value, err error) {
 		}
 	}()
 	r := hclReader{file: file}
-	if err := r.checkDepth(src); err != nil {
+	src = bytes.ReplaceAll(src, []byte("\r\n"), []byte("\n")) // as the parser does
+	if err := r.check(src); err != nil {
 		return nil, err
 	}
 	parsed, err := parser.Parse(src)
@@ -40,26 +41,6 @@ func parseHCL(file string, src []byte) (root *Value, err error) {
 type hclReader struct{ file string }
 
 func (r hclReader) pos(p token.Pos) Pos { return Pos{File: r.file, Line: p.Line} }
-
-// checkDepth looks at the tokens alone, since the parser recurses without a bound of its own.
-func (r hclReader) checkDepth(src []byte) error {
-	s := scanner.New(src)
-	s.Error = func(token.Pos, string) {} // the parser reports these, with the same position
-	depth := 0
-	for {
-		tok := s.Scan()
-		switch tok.Type {
-		case token.EOF, token.ILLEGAL:
-			return nil
-		case token.LBRACE, token.LBRACK:
-			if depth++; depth > maxDepth {
-				return Errorf(r.pos(tok.Pos), "nested more than %d levels deep", maxDepth)
-			}
-		case token.RBRACE, token.RBRACK:
-			depth--
-		}
-	}
-}
 
 // fields adds the items of list to the object. path is for messages only.
 func (r hclReader) fields(object *Value, path string, list *ast.ObjectList) error {
