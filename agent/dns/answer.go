@@ -24,6 +24,7 @@ type outline struct {
 	shuffle       bool // the choices are equals
 	addresses     bool // the choices are addresses, which ARecordLimit bounds
 	limit         int  // this many choices at the most; 0: all
+	chain         bool // the choices lead to one another: without the last, the first are of little use
 }
 
 // ours is the outline of what we have the say about.

@@ -7,5 +7,6 @@
 //
 // The files, in the order of the way of a question: udp.go and tcp.go read it, question.go and odd.go take it apart, hot.go
 // holds the answers that are packed already; else lookup.go finds out what its name means, views.go and view.go know the
-// rows, answer.go, service.go, node.go and reverse.go choose records, pack.go and write.go make bytes of them.
+// rows, answer.go, service.go, query.go, node.go and reverse.go choose records, pack.go and write.go make bytes of them.
+// What leads elsewhere takes forward.go and recursor.go; directory.go keeps floods of names that do not exist from the servers.
 package dns

@@ -17,12 +17,12 @@ func (s *Server) Answer(ctx context.Context, m *mdns.Msg) (*mdns.Msg, error) {
 		q.readOdd(packet)
 	}
 	key := appendKey(nil, &q)
-	p := s.quick(&q, key)
-	if p == nil {
-		p = s.slow(ctx, &q, key)
+	w, reply := newWriter(chance{}), new(mdns.Msg)
+	p, err := s.quick(&q, key)
+	if err != nil {
+		return reply, reply.Unpack(s.answer(ctx, w, &q, key, packet, false))
 	}
-	reply := new(mdns.Msg)
-	return reply, reply.Unpack(newWriter(chance{}).write(&q, p, s.config.Load()))
+	return reply, reply.Unpack(w.write(&q, p, s.config.Load()))
 }
 
 // Bounds that tests reach.
@@ -31,5 +31,6 @@ const (
 	MaxAbsentViews  = maxAbsentViews
 	MaxTCPPerClient = maxTCPPerClient
 	Often           = often
+	Flood           = flood
 	IdleTime        = (idleTicks + 2) * tick
 )

@@ -77,7 +77,11 @@ func hotPath(t testing.TB, instances fixed, qtype, edns uint16) func() []byte {
 			return nil
 		}
 		key = appendKey(key[:0], &q)
-		return w.write(&q, s.quick(&q, key), s.config.Load())
+		p, err := s.quick(&q, key)
+		if err != nil {
+			return nil
+		}
+		return w.write(&q, p, s.config.Load())
 	}
 }
 

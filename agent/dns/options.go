@@ -48,7 +48,21 @@ type Config struct {
 	// EnableAdditionalNodeMetaTXT adds a node's metadata, as text, to answers with its address.
 	EnableAdditionalNodeMetaTXT bool
 
+	// Recursors are asked about names that are not ours: host and port. None: such questions are refused.
+	Recursors []string
+	// RandomRecursor has them asked in any order; otherwise the first is asked first.
+	RandomRecursor bool
+	// RecursorTimeout is how long one of them may take; 0: two seconds.
+	RecursorTimeout time.Duration
+
 	SOA SOA
+}
+
+func (c Config) withDefaults() *Config {
+	if c.RecursorTimeout <= 0 {
+		c.RecursorTimeout = 2 * time.Second
+	}
+	return &c
 }
 
 // SOA is what the start-of-authority record says, in seconds.

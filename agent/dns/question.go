@@ -21,6 +21,7 @@ const (
 	flagAA     = 1 << 10
 	flagTC     = 1 << 9
 	flagRD     = 1 << 8
+	flagRA     = 1 << 7
 	flagCD     = 1 << 4
 )
 

@@ -32,19 +32,28 @@ func (s *Server) stream(l net.Listener) *dns.Server {
 // serveTCP answers one question. The library calls it, one at a time for each connection.
 func (s *Server) serveTCP(to dns.ResponseWriter, m *dns.Msg) {
 	q := &question{tcp: true}
-	p := only(q.of(m))
-	if p.rcode == dns.RcodeSuccess {
-		ctx, cancel := context.WithTimeout(s.ctx, answerTimeout)
-		defer cancel()
-		key := appendKey(nil, q)
-		if p = s.quick(q, key); p == nil {
-			p = s.slow(ctx, q, key)
-		}
-	}
 	w := s.writers.Get().(*writer)
 	defer s.writers.Put(w)
 	// Who does not take the reply has hung up.
-	_, _ = to.Write(w.write(q, p, s.config.Load()))
+	_, _ = to.Write(s.answerTCP(w, q, m))
+}
+
+func (s *Server) answerTCP(w *writer, q *question, m *dns.Msg) []byte {
+	c := s.config.Load()
+	if rcode := q.of(m); rcode != dns.RcodeSuccess {
+		return w.write(q, only(rcode), c)
+	}
+	key := appendKey(nil, q)
+	if p, err := s.quick(q, key); err == nil {
+		return w.write(q, p, c)
+	}
+	packet, err := m.Pack()
+	if err != nil {
+		return w.write(q, only(dns.RcodeServerFailure), c)
+	}
+	ctx, cancel := context.WithTimeout(s.ctx, answerTimeout)
+	defer cancel()
+	return s.answer(ctx, w, q, key, packet, false)
 }
 
 // limited bounds the connections, all together and each client's. One too many is closed: there is no way to say why.

@@ -86,18 +86,24 @@ func (s *Server) readUDP(conn *net.UDPConn) error {
 			}
 		}
 		key = appendKey(key[:0], &q)
-		if p := s.quick(&q, key); p != nil {
+		p, err := s.quick(&q, key)
+		if err == nil {
 			d.reply(w.write(&q, p, s.config.Load()))
 			continue
 		}
+		// Recursors may be slow; that is no reason for the servers not to be asked.
+		waiting, forward := s.asking, err == errForward
+		if forward {
+			waiting = s.recursors.forwarding
+		}
 		select {
-		case s.asking <- struct{}{}:
+		case waiting <- struct{}{}:
 			// What the next datagram overwrites is copied; only here, so that nothing else is.
-			later, key, back := q, slices.Clone(key), datagram{conn, from, slices.Clone(oob)}
+			later, key, packet, back := q, slices.Clone(key), slices.Clone(in[:n]), datagram{conn, from, slices.Clone(oob)}
 			later.name = slices.Clone(q.name)
 			s.work.Go(func() {
-				defer func() { <-s.asking }()
-				s.answerLater(back, &later, key)
+				defer func() { <-waiting }()
+				s.answerLater(back, &later, key, packet, forward)
 			})
 		default:
 			s.warn(errBusy)
@@ -109,12 +115,29 @@ func (s *Server) readUDP(conn *net.UDPConn) error {
 // answerTimeout is longer than a query of the servers may take, of which a reverse lookup needs two.
 const answerTimeout = 2 * queryTimeout
 
-// answerLater answers what takes asking the servers.
-func (s *Server) answerLater(d datagram, q *question, key []byte) {
+// answerLater answers what takes asking others.
+func (s *Server) answerLater(d datagram, q *question, key, packet []byte, forwarding bool) {
 	ctx, cancel := context.WithTimeout(s.ctx, answerTimeout)
 	defer cancel()
-	p := s.slow(ctx, q, key)
 	w := s.writers.Get().(*writer)
 	defer s.writers.Put(w)
-	d.reply(w.write(q, p, s.config.Load()))
+	d.reply(s.answer(ctx, w, q, key, packet, forwarding))
+}
+
+// answer is the reply to what takes asking others. Forwarding tells whether the question has its place among those that wait
+// for a recursor.
+func (s *Server) answer(ctx context.Context, w *writer, q *question, key, packet []byte, forwarding bool) []byte {
+	c := s.config.Load()
+	p, err := s.slow(ctx, c, q, key)
+	if err == nil {
+		return w.write(q, p, c)
+	}
+	if err == errForward {
+		var reply []byte
+		if reply, err = s.forward(ctx, c, q, packet, forwarding); err == nil {
+			return reply
+		}
+	}
+	s.warn(err)
+	return w.write(q, only(dns.RcodeServerFailure), c)
 }

@@ -31,6 +31,7 @@ const (
 	ownerRows // of a virtual address, by that
 	allNodes
 	allInstances
+	allServices // their names
 )
 
 // query is the source's question. Node is ours: some queries find what is near.
@@ -50,6 +51,8 @@ func (s source) query(node string) verb.Query {
 		return catalog.Virtual{Address: s.name}
 	case allNodes:
 		return catalog.Nodes{}
+	case allServices:
+		return catalog.Services{}
 	}
 	return catalog.Instances{}
 }
@@ -61,10 +64,15 @@ func (s source) named() bool { return s.kind < allNodes }
 type facts struct {
 	rows      []*verb.Row
 	byAddress func() map[netip.Addr][]*verb.Row // made at the first call
+	names     func() map[string]bool            // in lower case; likewise
 }
 
 func newFacts(rows []*verb.Row) *facts {
-	return &facts{rows: rows, byAddress: sync.OnceValue(func() map[netip.Addr][]*verb.Row { return byAddress(rows) })}
+	return &facts{
+		rows:      rows,
+		byAddress: sync.OnceValue(func() map[netip.Addr][]*verb.Row { return byAddress(rows) }),
+		names:     sync.OnceValue(func() map[string]bool { return names(rows) }),
+	}
 }
 
 // same tells whether other rows would say what is known already.

@@ -47,6 +47,9 @@ type views struct {
 	absentViews int
 	absent      map[source]int // how often the source was found empty in this tick
 	asking      map[source]*asking
+
+	strange atomic.Int64 // how many names were asked for in this tick that do not exist
+	flooded bool         // there were too many of them in this tick or the last
 }
 
 // asking is a query under way, for all who wait for its rows.
@@ -75,7 +78,10 @@ func (vs *views) known(s source) (*view, *facts) {
 		v.use(vs.ticks.Load())
 		return v, v.at(vs.terms)
 	}
-	return nil, nil
+	if vs.listed(s) {
+		return nil, nil
+	}
+	return nil, nothingThere
 }
 
 func (v *view) use(tick int64) {
@@ -149,6 +155,10 @@ func (vs *views) find(s source, a *asking, t terms) {
 		return
 	}
 	a.facts = newFacts(got.Rows)
+	if len(got.Rows) == 0 && vs.strange.Add(1) >= flood {
+		vs.flooded = true
+		vs.openDirectory(s)
+	}
 	switch {
 	case vs.closed || vs.open[s] != nil || t != vs.terms:
 		// What is followed already may be followed no further for now, but it is not followed twice.
@@ -228,6 +238,7 @@ func (vs *views) tidy() {
 				}
 			}
 			clear(vs.absent)
+			vs.flooded = vs.strange.Swap(0) >= flood
 			vs.mu.Unlock()
 		case <-vs.ctx.Done():
 			return

@@ -42,7 +42,10 @@ func (w *writer) write(q *question, p *packed, c *Config) []byte {
 	if p.authoritative {
 		flags |= flagAA
 	}
-	if !q.tcp && answers < want && (c.EnableTruncate || answers == 0) {
+	if len(c.Recursors) > 0 {
+		flags |= flagRA
+	}
+	if !q.tcp && answers < want && (c.EnableTruncate || answers == 0 || p.chain) {
 		flags |= flagTC
 	}
 	for i := range p.authority {
@@ -102,7 +105,7 @@ func (w *writer) choose(limit int, c *Config) (chosen, want int) {
 		want = min(want, c.ARecordLimit)
 	}
 	most := want
-	if w.q.small() && c.UDPAnswerLimit > 0 {
+	if w.q.small() && c.UDPAnswerLimit > 0 && !w.p.chain {
 		most = min(most, c.UDPAnswerLimit)
 	}
 	w.draw(most)
