@@ -2,6 +2,7 @@ package meshcases
 
 import (
 	"bufio"
+	"io"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -12,6 +13,8 @@ import (
 type App struct {
 	Addr     *net.TCPAddr
 	Greeting string // sent before anything is read, if not empty
+	// Farewell is sent after the caller has closed its half of the connection.
+	Farewell atomic.Pointer[[]byte]
 	Accepted atomic.Int64
 
 	listener net.Listener
@@ -76,6 +79,9 @@ func (a *App) answer(c net.Conn) {
 	r := bufio.NewReader(c)
 	for {
 		line, err := r.ReadString('\n')
+		if bye := a.Farewell.Load(); err == io.EOF && bye != nil {
+			_, _ = c.Write(*bye)
+		}
 		if err != nil {
 			return
 		}

@@ -1,10 +1,12 @@
 package meshcases
 
 import (
+	"bytes"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"time"
 
@@ -31,6 +33,7 @@ var Cases = []Case{
 	{"an upstream that moves to another target loses no call", upstreamMoves},
 	{"an upstream that is removed leaves the others alone", upstreamRemoved},
 	{"a sidecar that moves is found at its new address", sidecarMoves},
+	{"a half-closed connection keeps its other half", halfClose},
 }
 
 // slack is what a change may take on its way, on a busy machine.
@@ -448,4 +451,21 @@ func sidecarMoves(w *World) {
 		}
 		return nil
 	})
+}
+
+func halfClose(w *World) {
+	farewell := bytes.Repeat([]byte("good bye "), 1<<17)
+	w.DB.Farewell.Store(&farewell)
+	w.Running()
+	for range 5 {
+		c := w.Open()
+		if err := c.Conn.(*net.TCPConn).CloseWrite(); err != nil {
+			w.T.Fatal(err)
+		}
+		_ = c.SetDeadline(time.Now().Add(callTimeout))
+		got, err := io.ReadAll(c.r)
+		if err != nil || !bytes.Equal(got, farewell) {
+			w.T.Fatalf("received %d of %d bytes after the caller had closed its half: %v", len(got), len(farewell), err)
+		}
+	}
 }
