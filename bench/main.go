@@ -6,7 +6,9 @@
 //	bench start -bin bin/parley [-runs 5] [-idle 5s] [dev server cluster]
 //
 // The second form starts agents itself, and measures the time to their first answered write and the memory of idle ones.
-// Quote ratios and CPU per operation: rates and latencies are the machine's as much as the program's.
+// Quote ratios and CPU per operation: rates and latencies are the machine's as much as the program's. The file system matters
+// too: where many files were deleted a moment ago, as in a /tmp that tests use, ext4 takes a millisecond of CPU to make one, so a
+// data directory (and TMPDIR, for starts) is better elsewhere. wake-1000 wants limits.http_max_conns_per_client above 1000.
 package main
 
 import (

@@ -28,7 +28,7 @@ type agent struct {
 func works(httpAddr, dnsAddr string) []work {
 	// Without a word of ours the client would ask for compressed bodies, and most of the CPU time of a read would be gzip's.
 	a := &agent{url: "http://" + httpAddr, dns: dnsAddr, client: &http.Client{
-		Transport: &http.Transport{MaxIdleConnsPerHost: 256, DisableCompression: true}, Timeout: 30 * time.Second,
+		Transport: &http.Transport{MaxIdleConnsPerHost: 2 * sleepers, DisableCompression: true}, Timeout: 30 * time.Second,
 	}}
 	value := bytes.Repeat([]byte("v"), 512)
 	nothing := func() error { return nil }
@@ -48,6 +48,7 @@ func works(httpAddr, dnsAddr string) []work {
 		}},
 		{"dns-a-3", func() error { return a.instances("bench-3", 3) }, func(client, _ int) error { return a.lookUp(client, "bench-3", 1) }},
 		{"dns-srv-50", func() error { return a.instances("bench-50", 50) }, func(client, _ int) error { return a.lookUp(client, "bench-50", 33) }},
+		(&waking{agent: a}).work(),
 	}
 }
 

@@ -14,8 +14,9 @@ const (
 	recentTime = 5 * time.Second
 	// recentRows bounds the rows of all lists that are kept. A row, with its encoding, takes about 2 KiB.
 	recentRows = 16 << 10
-	// recentLeast is the number of rows from which on a list is kept. Fewer are read as fast as they are found.
-	recentLeast = 8
+	// recentLeast is the number of rows from which on a list is kept. A single row is soon read, and may be the answer to a
+	// query that does more than read, as signing a certificate does.
+	recentLeast = 2
 )
 
 // recent keeps the lists that were read a moment ago. Who asks for one again before anything of it has changed is given the
