@@ -3,7 +3,9 @@ package agent
 import (
 	"cmp"
 	"context"
+	"net"
 	"net/netip"
+	"strings"
 
 	"github.com/parleymesh/parley/agent/config"
 	"github.com/parleymesh/parley/agent/dns"
@@ -27,8 +29,21 @@ func dnsConfig(c *config.Config) dns.Config {
 		AllowStale: d.AllowStale, MaxStale: d.MaxStale, NodeTTL: d.NodeTTL, ServiceTTL: d.ServiceTTL,
 		EnableTruncate: d.EnableTruncate, OnlyPassing: d.OnlyPassing, DisableCompression: d.DisableCompression,
 		UDPAnswerLimit: d.UDPAnswerLimit, ARecordLimit: d.ARecordLimit, EnableAdditionalNodeMetaTXT: d.EnableAdditionalNodeMetaTXT,
+		Recursors: withPorts(c.Recursors), RandomRecursor: d.RecursorStrategy == "random", RecursorTimeout: d.RecursorTimeout,
 		SOA: dns.SOA{Refresh: d.SOA.Refresh, Retry: d.SOA.Retry, Expire: d.SOA.Expire, MinTTL: d.SOA.MinTTL},
 	}
+}
+
+// withPorts adds to DNS servers the port that they are asked at unless it is said.
+func withPorts(servers []string) []string {
+	var out []string
+	for _, s := range servers {
+		if _, _, err := net.SplitHostPort(s); err != nil {
+			s = net.JoinHostPort(strings.Trim(s, "[]"), "53")
+		}
+		out = append(out, s)
+	}
+	return out
 }
 
 func (a *Agent) httpOptions() agenthttp.Options {
