@@ -44,7 +44,7 @@ func NewConfigEntry(kind string) (ConfigEntry, error) {
 	case KindProxyDefaults:
 		return &ProxyDefaults{Kind: kind}, nil
 	}
-	return nil, Errorf(http.StatusBadRequest, "invalid config entry kind: %s", kind)
+	return nil, noKind(kind)
 }
 
 // DecodeConfigEntry reads an entry from JSON with CamelCase or snake_case keys. An unknown kind, an unknown key or a value
