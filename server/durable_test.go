@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -271,6 +272,38 @@ func TestWhatIsCommittedIsNotOverwritten(t *testing.T) {
 			t.Errorf("%v: %v", ok, err)
 		}
 	}
+}
+
+// TestFullDisk lets the disk run full and become free again. What is refused changes nothing, and nothing must be started anew.
+func TestFullDisk(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		l := newLab(t)
+		h := l.start(member("s0", "10.0.0.1:8300", 1), dir)
+		l.leads()
+		var left atomic.Uint64
+		h.storage.room.free = func(string) (uint64, error) { return left.Load(), nil }
+		write := func() error {
+			_, err := h.Apply(t.Context(), verb.Options{}, register("n1", "web"))
+			return err
+		}
+		for _, n := range []uint64{roomForClients - 1, 0} {
+			left.Store(n)
+			if err := write(); api.StatusOf(err) != 507 || !strings.Contains(err.Error(), dir) {
+				t.Errorf("%d bytes are left: %v", n, err)
+			}
+			if !h.Ready() {
+				t.Errorf("%d bytes are left, and it does not lead any more", n)
+			}
+		}
+		if err := h.storage.logs.StoreLog(&raft.Log{Index: h.Raft().LastIndex() + 1}); err == nil || !strings.Contains(err.Error(), "is full") {
+			t.Errorf("the log took an entry: %v", err)
+		}
+		left.Store(roomForClients)
+		if err := write(); err != nil {
+			t.Errorf("there is room again: %v", err)
+		}
+	})
 }
 
 // A log that cannot be read is left as it is, and nothing stays open.

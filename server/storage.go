@@ -28,6 +28,7 @@ type storage struct {
 	stable    raft.StableStore
 	snapshots raft.SnapshotStore
 	close     func() error
+	room      *room
 	// keep is told how to learn what has been applied, and keeps it from being overwritten.
 	keep func(applied func() uint64)
 }
@@ -35,7 +36,7 @@ type storage struct {
 // inMemory returns storage that ends with the process, for development mode and tests.
 func inMemory() storage {
 	s := raft.NewInmemStore()
-	return storage{logs: s, stable: s, snapshots: raft.NewInmemSnapshotStore(), close: func() error { return nil }, keep: func(func() uint64) {}}
+	return storage{logs: s, stable: s, snapshots: raft.NewInmemSnapshotStore(), close: func() error { return nil }, room: new(room), keep: func(func() uint64) {}}
 }
 
 // onDisk returns storage in the folder "raft" of the data directory.
@@ -60,7 +61,7 @@ func onDisk(dataDir string, logs io.Writer) (storage, error) {
 	if err != nil {
 		return storage{}, errors.Join(fmt.Errorf("cache the raft log: %w", err), log.Close())
 	}
-	return storage{logs: cached, stable: log, snapshots: snapshots, close: log.Close, keep: log.keep}, nil
+	return storage{logs: cached, stable: log, snapshots: snapshots, close: log.Close, room: log.room, keep: log.keep}, nil
 }
 
 func damaged(dir string, err error) error {
@@ -92,6 +93,7 @@ func openWAL(dir string, meta *metadb.BoltMetaDB) (log summed, err error) {
 			err = fmt.Errorf("%s is damaged: %v", filepath.Join(dir, metadb.FileName), r)
 		}
 	}()
+	log.room = &room{dir: dir, free: freeBytes}
 	log.applied = new(atomic.Pointer[func() uint64])
 	log.WAL, err = wal.Open(dir, wal.WithSegmentSize(segmentSize), wal.WithMetaStore(meta))
 	return log, err

@@ -20,6 +20,7 @@ import (
 // makes its own.
 type summed struct {
 	*wal.WAL
+	room    *room
 	applied *atomic.Pointer[func() uint64] // the index up to which entries have been applied; nil before raft has started
 }
 
@@ -69,6 +70,9 @@ func (s summed) StoreLog(l *raft.Log) error { return s.StoreLogs([]*raft.Log{l})
 
 // StoreLogs implements raft.LogStore. The entries are raft's and stay as they are.
 func (s summed) StoreLogs(logs []*raft.Log) error {
+	if err := s.room.check(roomForServers); err != nil {
+		return err
+	}
 	with := make([]*raft.Log, len(logs))
 	for i, l := range logs {
 		c := *l

@@ -85,6 +85,11 @@ func (c *Core) applyHere(ctx context.Context, e verb.Envelope, cmd verb.Command)
 	if l, ok := cmd.(verb.AtLeader); ok {
 		return c.applyAtLeader(ctx, tx, l)
 	}
+	if c.opts.Admit != nil {
+		if err := c.opts.Admit(); err != nil {
+			return verb.Result{}, err
+		}
+	}
 	return c.replicate(e, cmd)
 }
 

@@ -45,6 +45,10 @@ type Options struct {
 	Snapshots raft.SnapshotStore
 	Transport raft.Transport
 
+	// Admit is asked before a client's command is appended here, and may refuse it; what the leader itself has to say is not
+	// judged. It may be nil.
+	Admit func() error
+
 	// Hold is how long a request that can wait for a leader does; 0 means DefaultHold.
 	Hold time.Duration
 	// DefaultWait and MaxWait bound blocking queries; 0 means 5 and 10 minutes.

@@ -1,0 +1,44 @@
+package server
+
+import (
+	"fmt"
+	"net/http"
+
+	"github.com/parleymesh/parley/api"
+)
+
+// A disk that runs full in the midst of a write leaves the log's library with a segment that it can neither go on with nor
+// follow by another, until it is opened anew. So the log stops before: first the leader refuses what clients want to write, while
+// there is room for what the servers themselves have to say; then the log takes nothing any more. Both end by themselves when
+// there is room again.
+const (
+	roomForClients = 4 * segmentSize
+	roomForServers = 2 * segmentSize
+)
+
+// room is the disk on which the log is. The zero value is memory.
+type room struct {
+	dir  string
+	free func(dir string) (uint64, error) // bytes that this process may still write
+}
+
+// check tells whether that much is left. A disk that does not say is taken for one that has enough.
+func (r *room) check(least uint64) error {
+	if r.free == nil {
+		return nil
+	}
+	n, err := r.free(r.dir)
+	if err != nil || n >= least {
+		return nil
+	}
+	return api.Errorf(http.StatusInsufficientStorage,
+		"the disk of %s is full: %d MiB are left, and the log stops at %d, before it is damaged; make room, and it goes on by itself", r.dir, n>>20, least>>20)
+}
+
+// admit is asked by core before a client's command is appended here.
+func (r *room) admit() error {
+	if err := r.check(roomForClients); err != nil {
+		return fmt.Errorf("nothing was changed: %w", err)
+	}
+	return nil
+}
