@@ -205,12 +205,13 @@ func (a *Agent) rpcPort() int {
 
 // serveXDS serves proxies, in the clear and over TLS.
 func (a *Agent) serveXDS(delivery *xds.Server) {
+	const handshake = 10 * time.Second // who says nothing for so long is no proxy
 	serve := func(in []net.Listener, o ...grpc.ServerOption) {
 		if len(in) == 0 {
 			return
 		}
 		p := a.cfg.Performance
-		s := grpc.NewServer(append(o,
+		s := grpc.NewServer(append(o, grpc.ConnectionTimeout(handshake),
 			grpc.KeepaliveParams(keepalive.ServerParameters{Time: p.GRPCKeepaliveInterval, Timeout: p.GRPCKeepaliveTimeout}),
 			grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 10 * time.Second, PermitWithoutStream: true}),
 		)...)
