@@ -20,6 +20,9 @@ func group(c *cli.Context) error {
 		return status(1)
 	}
 	word := c.Args().First()
+	if words := append(path(c.Command), word); isLater(words) {
+		return notYet(strings.Join(words, " "))
+	}
 	var known []string
 	for _, sub := range c.Command.Subcommands {
 		known = append(known, sub.Names()...)
@@ -42,6 +45,10 @@ func usageError(c *cli.Context, err error, _ bool) error {
 	}
 	message := err.Error()
 	if name, ok := strings.CutPrefix(message, "flag provided but not defined: -"); ok {
+		place, bare := strings.Join(path(c.Command), " "), strings.TrimLeft(name, "-")
+		if slices.Contains(laterFlags[place], bare) {
+			return notYet(place + " -" + bare)
+		}
 		var known []string
 		for _, f := range c.Command.Flags {
 			known = append(known, f.Names()...)
