@@ -55,9 +55,9 @@ func intentionCreate(c *cli.Context, client *api.Client) error {
 	}
 	for _, x := range all {
 		done := "Created"
-		create := func() error { _, err := client.Intentions().Create(c.Context, &x, nil); return err }
+		create := func() error { return createNew(c, client, &x) }
 		if c.Bool("replace") {
-			old, _, err := client.Intentions().Get(c.Context, intentionName(x.SourceNS, x.SourceName), intentionName(x.DestinationNS, x.DestinationName), nil)
+			old, err := sameNames(c, client, &x)
 			if err != nil {
 				return failed(err, "looking for intention %q", rule(&x))
 			}
@@ -72,6 +72,24 @@ func intentionCreate(c *cli.Context, client *api.Client) error {
 		fmt.Fprintf(c.App.Writer, "%s: %s\n", done, rule(&x))
 	}
 	return nil
+}
+
+// createNew makes an intention where there is none of the same names.
+func createNew(c *cli.Context, client *api.Client, x *api.Intention) error {
+	_, err := client.Intentions().Create(c.Context, x, nil)
+	if err == nil {
+		return nil
+	}
+	if old, lookErr := sameNames(c, client, x); lookErr == nil && old != nil {
+		return fmt.Errorf("an intention %s exists already; -replace replaces it", rule(old))
+	}
+	return err
+}
+
+// sameNames finds the intention that has the names of another one.
+func sameNames(c *cli.Context, client *api.Client, x *api.Intention) (*api.Intention, error) {
+	old, _, err := client.Intentions().Get(c.Context, intentionName(x.SourceNS, x.SourceName), intentionName(x.DestinationNS, x.DestinationName), nil)
+	return old, err
 }
 
 // replace puts one intention in the place of another. One that was made by id keeps it.
