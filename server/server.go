@@ -102,7 +102,7 @@ func New(o Options) (_ *Server, err error) {
 		Datacenter: o.Datacenter, Types: types(), Authorizer: o.Authorizer, Leader: o.Leader, Loops: append(loops(o), keeper.loop()), Memory: keeper, Servers: s,
 		Raft: cfg, Logs: s.storage.logs, Stable: s.storage.stable, Snapshots: s.storage.snapshots, Transport: s.transport,
 		Admit: s.storage.room.admit,
-		Hold: o.Hold, DefaultWait: o.DefaultWait, MaxWait: o.MaxWait, Measure: measure, Logger: o.Logger,
+		Hold:  o.Hold, DefaultWait: o.DefaultWait, MaxWait: o.MaxWait, Measure: measure, Logger: o.Logger,
 	})
 	if err != nil {
 		return nil, err
