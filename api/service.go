@@ -111,8 +111,13 @@ type CatalogService struct {
 	ModifyIndex              uint64
 }
 
-// NewCatalogService joins an instance and its node. The indexes are the instance's. Maps and slices are shared.
+// NewCatalogService joins an instance and its node. The indexes are the instance's. Maps and slices are shared. An instance without
+// metadata has empty metadata here, unlike in other answers.
 func NewCatalogService(n *Node, s *Service) CatalogService {
+	meta := s.Meta
+	if meta == nil {
+		meta = map[string]string{}
+	}
 	return CatalogService{
 		ID:                       n.ID,
 		Node:                     n.Node,
@@ -127,7 +132,7 @@ func NewCatalogService(n *Node, s *Service) CatalogService {
 		ServiceAddress:           s.Address,
 		ServiceTaggedAddresses:   s.TaggedAddresses,
 		ServiceWeights:           s.Weights,
-		ServiceMeta:              s.Meta,
+		ServiceMeta:              meta,
 		ServicePort:              s.Port,
 		ServiceSocketPath:        s.SocketPath,
 		ServiceEnableTagOverride: s.EnableTagOverride,

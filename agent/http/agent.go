@@ -37,6 +37,7 @@ var agentRoutes = []route{
 	on("/v1/agent/monitor", get(agentMonitor)),
 	on("/v1/agent/maintenance", put(agentMaintenance)),
 	on("/v1/agent/host", get(agentHost)),
+	on("/v1/agent/token/", put(agentToken)),
 }
 
 func agentSelf(r *request) (any, error) {
@@ -98,6 +99,11 @@ func agentLeave(r *request) (any, error) {
 		return nil, err
 	}
 	return nil, r.s.opts.Leave(r.Context())
+}
+
+// agentToken would give the agent another token of its own. There is nothing that it would open: ACLs are off.
+func agentToken(*request) (any, error) {
+	return nil, api.Errorf(http.StatusUnauthorized, "ACL support disabled")
 }
 
 func agentReload(r *request) (any, error) {

@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	agenthttp "github.com/parleymesh/parley/agent/http"
+	"github.com/parleymesh/parley/api"
 	"github.com/parleymesh/parley/server/verb"
 )
 
@@ -128,4 +130,29 @@ func TestCachedOutlivesTheServers(t *testing.T) {
 	a.do("GET", path, "", "Cache-Control: max-age=0, stale-if-error=60").is(200, "n1").has("X-Cache", "HIT")
 	a.do("GET", path, "", "Cache-Control: must-revalidate, stale-if-error=0").is(500, "no server answers")
 	a.do("GET", "/v1/health/service/other?cached", "", "Cache-Control: stale-if-error=60").is(500, "no server answers")
+}
+
+func TestAuthorizeWithoutServers(t *testing.T) {
+	a, b := startBreakable(t)
+	a.installCA()
+	a.setDefault(true)
+	var roots api.CARoots
+	a.do("GET", "/v1/connect/ca/roots").json(&roots)
+	body := `{"Target": "db", "ClientCertURI": "spiffe://` + roots.TrustDomain + `/ns/default/dc/dc1/svc/web"}`
+	ask := func() answer { return a.do("POST", "/v1/agent/connect/authorize", body) }
+	ask().is(200, `"Authorized":true`).has("X-Cache", "MISS").has("Age", "")
+	// A denial that was acknowledged holds at once.
+	a.do("PUT", intentions+"/exact?source=web&destination=db", `{"Action": "deny"}`).is(200, "true")
+	ask().is(200, `"Authorized":false`).has("X-Cache", "MISS")
+	waitFor(t, func() bool {
+		b.down.Store(true)
+		defer b.down.Store(false)
+		got := ask()
+		return got.status == 200 && strings.Contains(got.body, `"Authorized":false`)
+	})
+	b.down.Store(true)
+	if got := ask().is(200, `"Authorized":false`).has("X-Cache", "HIT"); got.header.Get("Age") == "" {
+		t.Error("no Age")
+	}
+	a.do("POST", "/v1/agent/connect/authorize", strings.Replace(body, "svc/web", "svc/other", 1)).is(500, "no server answers")
 }

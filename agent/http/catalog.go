@@ -19,6 +19,7 @@ var catalogRoutes = []route{
 	on("/v1/catalog/connect/", get(func(r *request) (any, error) { return catalogInstances(r, true) })),
 	on("/v1/catalog/node/", get(catalogNode)),
 	on("/v1/catalog/node-services/", get(catalogNodeServices)),
+	on("/v1/catalog/gateway-services/", get(gatewayServices)),
 }
 
 func catalogRegister(r *request) (any, error) {
@@ -54,7 +55,7 @@ func catalogNodes(r *request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return near(r, rows, func(n *api.Node) string { return n.Node })
+	return near(r, translated(r, rows, wanNode), func(n *api.Node) string { return n.Node })
 }
 
 // catalogServices answers with an object of names and tags. What selects services selects their instances, of which the
@@ -102,6 +103,21 @@ func tagsByName(instances rows) map[string][]string {
 	return services
 }
 
+// central tells whether proxies are to be shown with the defaults merged in that hold for them.
+func (r *request) central() bool { return r.flag("merge-central-config") }
+
+// gatewayServices lists the services that a gateway serves. There are no gateways in this release, so there are none; who waits
+// is woken when something of the gateway's name is registered.
+func gatewayServices(r *request) (any, error) {
+	if r.name == "" {
+		return nil, api.Errorf(http.StatusBadRequest, "Missing gateway name")
+	}
+	if _, err := r.discover(catalog.Instances{Name: r.name}); err != nil {
+		return nil, err
+	}
+	return rows{}, nil
+}
+
 func catalogInstances(r *request, mesh bool) (any, error) {
 	if r.name == "" {
 		return nil, api.Errorf(http.StatusBadRequest, "Missing service name")
@@ -113,11 +129,11 @@ func catalogInstances(r *request, mesh bool) (any, error) {
 	if tags := r.tags(); tags != nil {
 		tagged = func(i *api.CatalogService) bool { return tags(i.ServiceTags) }
 	}
-	rows, err := list(r, catalog.Instances{Name: r.name, Mesh: mesh}, ofNode, tagged)
+	rows, err := list(r, catalog.Instances{Name: r.name, Mesh: mesh, Central: r.central()}, ofNode, tagged)
 	if err != nil {
 		return nil, err
 	}
-	return near(r, rows, func(i *api.CatalogService) string { return i.Node })
+	return near(r, translated(r, rows, wanInstance), func(i *api.CatalogService) string { return i.Node })
 }
 
 // tags returns what ?tag, which may be given several times, wants of an instance's tags; nil: all. The case of a tag does
@@ -151,7 +167,7 @@ func onNode(r *request) (*api.Node, []*api.Service, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	a, err := r.discover(catalog.Node{Name: r.name})
+	a, err := r.discover(catalog.Node{Name: r.name, Central: r.central()})
 	if err != nil {
 		return nil, nil, err
 	}
@@ -166,6 +182,7 @@ func onNode(r *request) (*api.Node, []*api.Service, error) {
 			services = append(services, s)
 		}
 	}
+	node, services = r.wanNodeServices(node, services)
 	return node, services, nil
 }
 

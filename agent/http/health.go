@@ -15,6 +15,7 @@ var healthRoutes = []route{
 	on("/v1/health/state/", get(healthState)),
 	on("/v1/health/service/", get(func(r *request) (any, error) { return healthService(r, false) })),
 	on("/v1/health/connect/", get(func(r *request) (any, error) { return healthService(r, true) })),
+	on("/v1/health/ingress/", get(healthIngress)),
 }
 
 func healthService(r *request, mesh bool) (any, error) {
@@ -33,12 +34,25 @@ func healthService(r *request, mesh bool) (any, error) {
 	} else if only {
 		passing = func(e *api.ServiceEntry) bool { return catalog.Passing(e, true) }
 	}
-	rows, err := list(r, catalog.Health{Service: r.name, Mesh: mesh}, ofNode, tagged, passing)
+	rows, err := list(r, catalog.Health{Service: r.name, Mesh: mesh, Central: r.central()}, ofNode, tagged, passing)
 	if err != nil {
 		r.hideMeta()
 		return nil, err
 	}
-	return near(r, rows, func(e *api.ServiceEntry) string { return e.Node.Node })
+	return near(r, translated(r, rows, wanEntry), func(e *api.ServiceEntry) string { return e.Node.Node })
+}
+
+// healthIngress lists the ingress gateways through which a service is reached. There are no gateways in this release, so there
+// are none; who waits is woken when the service changes.
+func healthIngress(r *request) (any, error) {
+	if r.name == "" {
+		return nil, api.Errorf(http.StatusBadRequest, "Missing service name")
+	}
+	if _, err := list[*api.ServiceEntry](r, catalog.Health{Service: r.name}); err != nil {
+		r.hideMeta()
+		return nil, err
+	}
+	return rows{}, nil
 }
 
 // passing reads ?passing, which means yes when it has no value.

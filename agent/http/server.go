@@ -102,6 +102,11 @@ type Options struct {
 	// DiscoveryMaxStale, when set, lets reads of catalog and health that name no mode be answered by any server whose state is no older.
 	DiscoveryMaxStale time.Duration
 
+	// DataDir is where the agent keeps what it knows; empty when it keeps nothing.
+	DataDir string
+	// TranslateWANAddrs shows what is in other datacenters by its addresses that are tagged "wan".
+	TranslateWANAddrs bool
+
 	Logger *slog.Logger
 }
 

@@ -58,7 +58,7 @@ func (a *Agent) httpOptions() agenthttp.Options {
 		Debug: c.EnableDebug, MaxValue: c.Limits.KVMaxValueSize, MaxTxn: c.Limits.TxnMaxReqLen, MinSessionTTL: c.SessionTTLMin, MaxHeader: c.HTTPConfig.MaxHeaderBytes,
 		DefaultWait: c.DefaultQueryTime, MaxWait: c.MaxQueryTime,
 		MaxBlockingPerClient: int64(cmp.Or(c.Limits.HTTPMaxBlockingPerClient, agenthttp.DefaultMaxBlocking)),
-		MaxConnsPerClient:    c.Limits.HTTPMaxConnsPerClient, DiscoveryMaxStale: c.DiscoveryMaxStale, Logger: a.log,
+		MaxConnsPerClient:    c.Limits.HTTPMaxConnsPerClient, DiscoveryMaxStale: c.DiscoveryMaxStale, TranslateWANAddrs: c.TranslateWANAddrs, DataDir: a.dataPath(), Logger: a.log,
 	}
 }
 

@@ -15,6 +15,8 @@ type Health struct {
 	Service string
 	// Mesh asks for what answers for the service in the mesh: its sidecars, or its own instances when they are native.
 	Mesh bool
+	// Central asks for proxies with the defaults of their services and of all proxies merged in.
+	Central bool
 }
 
 // QueryType implements verb.Query.
@@ -42,17 +44,22 @@ func (q Health) Read(tx *state.Tx) ([]*verb.Row, error) {
 	}
 	var rows []*verb.Row
 	for i := range seq {
-		if r := healthRow(tx, i); r != nil {
+		if r := q.row(tx, i); r != nil {
 			rows = append(rows, r)
 		}
 	}
 	return rows, nil
 }
 
-func healthRow(tx *state.Tx, i *state.Instance) *verb.Row {
+func (q Health) row(tx *state.Tx, i *state.Instance) *verb.Row {
 	e, indexes := state.HealthEntry(tx, i)
 	if e == nil {
 		return nil
+	}
+	if q.Central {
+		var merged []uint64
+		e.Service, merged = central(tx, e.Service)
+		indexes = append(indexes, merged...)
 	}
 	return &verb.Row{
 		Key:     rowKey(fold(i.Node), i.Service.ID),

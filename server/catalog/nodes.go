@@ -65,7 +65,11 @@ type NodePart struct {
 }
 
 // Node is one node with all that is on it. A row is a *NodePart; no rows: there is no such node.
-type Node struct{ Name string }
+type Node struct {
+	Name string
+	// Central asks for proxies with the defaults of their services and of all proxies merged in.
+	Central bool
+}
 
 // QueryType implements verb.Query.
 func (Node) QueryType() string { return "catalog.node" }
@@ -92,9 +96,14 @@ func (q Node) Read(tx *state.Tx) ([]*verb.Row, error) {
 	}
 	rows := []*verb.Row{{Key: "", Version: n.ModifyIndex, Value: &NodePart{Node: n}, Needs: []api.Permission{readNode(n.Node)}}}
 	for i := range state.NodeInstances(tx, q.Name) {
+		service, version := &i.Service, i.Service.ModifyIndex
+		if q.Central {
+			merged, indexes := central(tx, i.Service)
+			service, version = &merged, verb.Version(append(indexes, version)...)
+		}
 		rows = append(rows, &verb.Row{
-			Key: rowKey("service", i.Service.ID), Version: i.Service.ModifyIndex,
-			Value: &NodePart{Service: &i.Service}, Needs: []api.Permission{readService(i.Service.Service)},
+			Key: rowKey("service", i.Service.ID), Version: version,
+			Value: &NodePart{Service: service}, Needs: []api.Permission{readService(i.Service.Service)},
 		})
 	}
 	for c := range state.NodeChecks(tx, q.Name) {

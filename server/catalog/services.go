@@ -69,6 +69,8 @@ type Instances struct {
 	Name string
 	// Mesh asks for what answers for the service in the mesh: its sidecars, or its own instances when they are native.
 	Mesh bool
+	// Central asks for proxies with the defaults of their services and of all proxies merged in.
+	Central bool
 }
 
 // QueryType implements verb.Query.
@@ -98,10 +100,16 @@ func (q Instances) Read(tx *state.Tx) ([]*verb.Row, error) {
 		if n == nil {
 			continue
 		}
-		v := api.NewCatalogService(n, &i.Service)
+		service, indexes := i.Service, []uint64{n.ModifyIndex, i.Service.ModifyIndex}
+		if q.Central {
+			var merged []uint64
+			service, merged = central(tx, service)
+			indexes = append(indexes, merged...)
+		}
+		v := api.NewCatalogService(n, &service)
 		rows = append(rows, &verb.Row{
 			Key:     rowKey(fold(i.Node), i.Service.ID),
-			Version: verb.Version(n.ModifyIndex, i.Service.ModifyIndex),
+			Version: verb.Version(indexes...),
 			Value:   &v,
 			Needs:   []api.Permission{readNode(n.Node), readService(i.Service.Service)},
 		})
