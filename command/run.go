@@ -53,7 +53,7 @@ func newApp(program string) *cli.App {
 // commands is the table of all commands, in the order in which they are shown.
 func commands(program string) []*cli.Command {
 	return []*cli.Command{
-		servicesCommand(), catalogCommand(), maintCommand(),
+		servicesCommand(), catalogCommand(), dnsCommand(), maintCommand(),
 		intentionCommand(), connectCommand(), configCommand(),
 		kvCommand(), eventCommand(), watchCommand(),
 		membersCommand(), rttCommand(), joinCommand(), leaveCommand(), forceLeaveCommand(), operatorCommand(), infoCommand(), monitorCommand(), reloadCommand(),
