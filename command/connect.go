@@ -112,8 +112,8 @@ func sidecarFor(all map[string]api.AgentService, service string) (api.AgentServi
 		return all[ids[0]], nil
 	case 0:
 		next := "; register the service first"
-		if _, ok := all[service]; ok {
-			next = "; register it with connect { sidecar_service {} }"
+		if len(proxyIDs(all, func(s api.AgentService) bool { return s.ID == service || s.Service == service })) > 0 {
+			next = ", which is registered without one; register it again with connect { sidecar_service {} }"
 		}
 		return api.AgentService{}, fmt.Errorf("no sidecar proxy registered for %s%s", service, next)
 	}

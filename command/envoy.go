@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 
 	"github.com/urfave/cli/v2"
 
@@ -24,7 +25,7 @@ func envoyCommand() *cli.Command {
 		Description: "What stands after -- is handed to Envoy.",
 		Flags: tenantFlags(append(sidecarFlags(),
 			&cli.BoolFlag{Name: "bootstrap", Usage: "print Envoy's bootstrap file, which holds the token, instead of running it"},
-			&cli.StringFlag{Name: "admin-bind", Usage: "host:port of Envoy's administration (127.0.0.1:19000)"},
+			&cli.StringFlag{Name: "admin-bind", Usage: "host:port of Envoy's administration (" + envoy.DefaultAdminBind + "); one for each Envoy on a host"},
 			&cli.StringFlag{Name: "admin-access-log-path", Usage: "file to log requests to the administration in (/dev/null)"},
 			&cli.StringFlag{Name: "grpc-addr", Usage: "host:port or unix:// address of the agent's gRPC, https:// before it for TLS (PARLEY_GRPC_ADDR; the agent is asked)"},
 			&cli.StringFlag{Name: "grpc-ca-file", Usage: "PEM file of the CA that the agent's gRPC certificate is verified with (PARLEY_GRPC_CACERT; -ca-file)"},
@@ -66,7 +67,23 @@ func runEnvoy(c *cli.Context, client *api.Client) error {
 	if err := compatible(c, binary, &self); err != nil {
 		return err
 	}
+	if err := adminFree(firstOf(options.AdminBind, envoy.DefaultAdminBind)); err != nil {
+		return err
+	}
 	return envoy.Exec(envoy.RunOptions{Binary: binary, Bootstrap: bootstrap, Args: c.Args().Slice()})
+}
+
+// adminFree sees to it that Envoy does not end in a page of its own about an address that another one has. What else may be wrong
+// with the address Envoy tells.
+func adminFree(address string) error {
+	l, err := net.Listen("tcp", address)
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return fmt.Errorf("the address of Envoy's administration, %s, is in use, maybe by another Envoy on this host; choose another one with -admin-bind", address)
+	}
+	if err != nil {
+		return nil
+	}
+	return l.Close()
 }
 
 // bootstrapOf joins what the flags and the agent say.

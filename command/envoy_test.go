@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -89,7 +90,10 @@ func TestEnvoyBootstrap(t *testing.T) {
 		"two sidecars": {func() {
 			p.services["db-2"] = api.ServiceDefinition{ID: "db-2", Name: "db", Connect: p.services["db-1"].Connect}
 		}, "-sidecar-for db", "db-1-sidecar-proxy, db-2-sidecar-proxy"},
-		"no sidecar": {func() { p.services["lone"] = api.ServiceDefinition{ID: "lone", Name: "lone"} }, "-sidecar-for lone", "sidecar_service"},
+		"no sidecar": {func() { p.services["lone"] = api.ServiceDefinition{ID: "lone", Name: "lone"} }, "-sidecar-for lone",
+			"no sidecar proxy registered for lone, which is registered without one; register it again with connect { sidecar_service {} }"},
+		"no sidecar by name": {func() { p.services["lone"] = api.ServiceDefinition{ID: "lone-1", Name: "lone"} }, "-sidecar-for lone", "connect { sidecar_service {} }"},
+		"no service":         {func() {}, "-sidecar-for none", "no sidecar proxy registered for none; register the service first"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p.mu.Lock()
@@ -121,14 +125,21 @@ func program(t *testing.T, version string, args ...string) *exec.Cmd {
 
 func TestEnvoyIsRun(t *testing.T) {
 	startWithWeb(t)
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
 	for _, c := range []struct {
 		name, version, line, want string
 		code                      int
 	}{
-		{"with its own flags", "1.40.7", "connect envoy -sidecar-for web -- -l debug", "--disable-hot-restart --drain-time-s 3 -l debug\n", 0},
+		{"with its own flags", "1.40.7", "connect envoy -admin-bind 127.0.0.1:0 -sidecar-for web -- -l debug", "--disable-hot-restart --drain-time-s 3 -l debug\n", 0},
 		{"not of an unknown release", "1.20.0", "connect envoy -sidecar-for web", "version 1.20.0 of Envoy", 1},
-		{"of an unknown release, when told to", "1.20.0", "connect envoy -ignore-envoy-compatibility -sidecar-for web", "--disable-hot-restart", 0},
-		{"of a release that was named", "garbage", "connect envoy -envoy-version 1.39.0 -sidecar-for web", "--disable-hot-restart", 0},
+		{"of an unknown release, when told to", "1.20.0", "connect envoy -admin-bind 127.0.0.1:0 -ignore-envoy-compatibility -sidecar-for web", "--disable-hot-restart", 0},
+		{"of a release that was named", "garbage", "connect envoy -admin-bind 127.0.0.1:0 -envoy-version 1.39.0 -sidecar-for web", "--disable-hot-restart", 0},
+		{"not where another one is", "1.40.0", "connect envoy -sidecar-for web -admin-bind " + taken.Addr().String(),
+			"Error: the address of Envoy's administration, " + taken.Addr().String() + ", is in use, maybe by another Envoy on this host; choose another one with -admin-bind\n", 1},
 		{"not when it is not there", "1.40.0", "connect envoy -envoy-binary /nowhere/envoy -sidecar-for web", "-envoy-binary", 1},
 	} {
 		t.Run(c.name, func(t *testing.T) {

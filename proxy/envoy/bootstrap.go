@@ -2,6 +2,7 @@ package envoy
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -34,6 +35,9 @@ const agentCluster = "local_agent"
 // TokenHeader is the gRPC metadata key that carries the token.
 const TokenHeader = "x-consul-token"
 
+// DefaultAdminBind is where Envoy's administration listens unless told otherwise.
+const DefaultAdminBind = "127.0.0.1:19000"
+
 // BootstrapOptions say what Envoy must know before it can ask the agent for the rest.
 type BootstrapOptions struct {
 	ProxyID    string // becomes the node's id
@@ -43,7 +47,7 @@ type BootstrapOptions struct {
 	Partition  string
 	Datacenter string
 
-	AdminBind          string // host:port; a host that is a name is looked up; empty: 127.0.0.1:19000
+	AdminBind          string // host:port; a host that is a name is looked up; empty: DefaultAdminBind
 	AdminAccessLogPath string // empty: /dev/null
 
 	GRPCAddr       string // host:port or unix:///path of the agent's xDS port; empty: 127.0.0.1:8502
@@ -117,10 +121,7 @@ func runtimeOf(keys map[string]any) (*bootstrapv3.LayeredRuntime, error) {
 }
 
 func adminOf(o BootstrapOptions) (*bootstrapv3.Admin, error) {
-	bind := o.AdminBind
-	if bind == "" {
-		bind = "127.0.0.1:19000"
-	}
+	bind := cmp.Or(o.AdminBind, DefaultAdminBind)
 	address, err := resolve(bind)
 	if err != nil {
 		return nil, fmt.Errorf("admin address %q: %w; give it as <address>:<port>", bind, err)
