@@ -122,11 +122,15 @@ func (h *recorder) Handle(ctx context.Context, c Change) error {
 	return h.err
 }
 
-func (h *recorder) seen() string {
+func (h *recorder) all() []Change {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	return slices.Clone(h.changes)
+}
+
+func (h *recorder) seen() string {
 	var out []string
-	for _, c := range h.changes {
+	for _, c := range h.all() {
 		out = append(out, fmt.Sprintf("%d:%s", c.Index, c.JSON))
 	}
 	return strings.Join(out, " ")
@@ -284,7 +288,7 @@ func TestEvents(t *testing.T) {
 		a.set(10, list("y", "z")) // another agent's life
 		time.Sleep(time.Minute)
 		var got []string
-		for _, c := range h.changes {
+		for _, c := range h.all() {
 			var events []api.UserEvent
 			if err := json.Unmarshal(c.JSON, &events); err != nil {
 				t.Fatal(err)
