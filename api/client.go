@@ -61,6 +61,7 @@ type request struct {
 	params url.Values
 	token  string
 	body   any // []byte as it is, anything else as JSON, nil for none
+	fine   int // a status other than 2xx whose answer is no error
 }
 
 // do sends a request and decodes the answer into out, if out is not nil. An answer other than 2xx is an *Error with its
@@ -76,7 +77,7 @@ func (c *Client) do(ctx context.Context, r request, out any) (Meta, error) {
 	}
 	defer resp.Body.Close()
 	meta := metaOf(resp.Header)
-	if resp.StatusCode < 200 || resp.StatusCode > 299 {
+	if (resp.StatusCode < 200 || resp.StatusCode > 299) && resp.StatusCode != r.fine {
 		return meta, answeredError(resp)
 	}
 	body := &boundedReader{r: resp.Body, left: maxAnswer}

@@ -55,7 +55,7 @@ func commands(program string) []*cli.Command {
 	return []*cli.Command{
 		servicesCommand(), catalogCommand(), dnsCommand(), maintCommand(),
 		intentionCommand(), connectCommand(), configCommand(),
-		kvCommand(), eventCommand(), watchCommand(),
+		kvCommand(), lockCommand(), eventCommand(), watchCommand(),
 		membersCommand(), rttCommand(), joinCommand(), leaveCommand(), forceLeaveCommand(), operatorCommand(), infoCommand(), monitorCommand(), reloadCommand(),
 		agentCommand(program), validateCommand(), keygenCommand(), versionCommand(),
 	}
