@@ -9,6 +9,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/parleymesh/parley/agent/config"
+	"github.com/parleymesh/parley/command/agent"
 )
 
 func validateCommand() *cli.Command {
@@ -37,11 +38,15 @@ func validate(c *cli.Context) error {
 		}
 		settings = append(settings, config.Setting{Flag: flag, Value: path})
 	}
-	_, warnings, err := config.Load(config.Sources{Program: c.App.Name, Settings: settings})
+	cfg, warnings, err := config.Load(config.Sources{Program: c.App.Name, Settings: settings})
 	if err != nil {
 		for line := range strings.Lines(err.Error()) {
 			fmt.Fprintf(c.App.ErrWriter, "Config validation failed: %s\n", strings.TrimSuffix(line, "\n"))
 		}
+		return status(1)
+	}
+	if cfg.ACL.Enabled {
+		fmt.Fprintln(c.App.ErrWriter, "Config validation failed: acl.enabled: this release has no ACLs yet, and an agent does not start with them")
 		return status(1)
 	}
 	for _, w := range warnings {

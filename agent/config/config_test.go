@@ -301,6 +301,11 @@ func TestWarnings(t *testing.T) {
 		`start_join = ["10.0.0.1"]`:               "a.hcl:1: start_join is deprecated; use retry_join",
 		`retry_join = ["provider=aws tag=x"]`:     "a.hcl:1: retry_join: provider=aws tag=x: finding agents through a cloud provider has no effect yet",
 		`disable_update_check = true`:             "",
+		`ui_config { enabled = true }`:            "a.hcl:1: key ui_config.enabled is accepted but has no effect yet",
+		`ui_config { content_path = "/x/" }`:      "a.hcl:1: key ui_config.content_path is accepted but has no effect yet",
+		`ui_config { enabled = false }`:           "",
+		`acl { enabled = false }`:                 "",
+		`acl { enabled = true }`:                  "", // the agent refuses it
 	}
 	for text, want := range cases {
 		t.Run(text, func(t *testing.T) {
@@ -315,6 +320,15 @@ func TestWarnings(t *testing.T) {
 				t.Errorf("got %v, want %s", warnings, want)
 			}
 		})
+	}
+}
+
+func TestFlagOfTheUI(t *testing.T) {
+	for line, want := range map[string]int{"-dev": 0, "-dev -ui": 1, "-dev -ui=false": 0, "-data-dir=/d -ui": 1} {
+		_, warnings, err := load(t, "", strings.Fields(line)...)
+		if err != nil || len(warnings) != want {
+			t.Errorf("%s: got %v, %v, want %d warnings", line, warnings, err, want)
+		}
 	}
 }
 
@@ -368,11 +382,11 @@ func TestIntentionDefault(t *testing.T) {
 		warns        bool
 	}{
 		{"parley", ``, false, "Parley's default", false},
-		{"/usr/bin/parley", `acl { default_policy = "allow" }`, false, "Parley's default", true},
+		{"/usr/bin/parley", `acl { default_policy = "allow" }`, false, "Parley's default", false},
 		{"parley", `default_intention_policy = "allow"`, true, `default_intention_policy is set to "allow" (`, false},
 		{"consul", `default_intention_policy = "deny"`, false, `is set to "deny"`, false},
 		{"/usr/local/bin/consul", ``, true, "all is allowed while ACLs are off; set default_intention_policy", true},
-		{"consul.exe", `acl { enabled = true default_policy = "deny" }`, false, `acl.default_policy ("deny") decides`, true},
+		{"consul.exe", `acl { enabled = true default_policy = "deny" }`, false, `acl.default_policy ("deny") decides`, false},
 		{"consul", `acl { enabled = true }`, true, `acl.default_policy ("allow") decides`, true},
 		{"consul-template", ``, false, "Parley's default", false},
 	}

@@ -49,7 +49,6 @@ const (
 // is read and checked all the same, for when its user arrives.
 var inert = map[string]string{
 	// Read already, used later.
-	"acl":                     notYet,
 	"translate_wan_addrs":     notYet,
 	"retry_join_wan":          notYet,
 	"auto_reload_config":      notYet,
@@ -81,6 +80,7 @@ var inert = map[string]string{
 	"segment":                                          notYet,
 	"segments":                                         notYet,
 	"server_rejoin_age_max":                            notYet,
+	"ui_config.content_path":                           notYet,
 	"ui_config.dir":                                    notYet,
 	"ui_dir":                                           notYet,
 	"ui_config.metrics_provider":                       notYet,

@@ -364,6 +364,9 @@ func (r *reader) validateLog() {
 	}
 	r.atLeast("log_rotate_max_files", c.LogRotateMaxFiles, -1)
 	r.notNegative(map[string]time.Duration{"log_rotate_duration": c.LogRotateDuration, "telemetry.prometheus_retention_time": c.Telemetry.PrometheusRetentionTime})
+	if key := "ui_config.enabled"; c.UIConfig.Enabled && r.isSet(key) { // the development mode's own default is nobody's wish
+		r.warnings = append(r.warnings, Warning{r.set[key], "key " + key + " " + notYet})
+	}
 	if p := c.UIConfig.ContentPath; !strings.HasPrefix(p, "/") || !strings.HasSuffix(p, "/") {
 		r.fail("ui_config.content_path", "%q must begin and end with a slash", p)
 	}

@@ -1,0 +1,4 @@
+data_dir = "/var/lib/parley"
+acl {
+  enabled = true
+}
