@@ -27,6 +27,7 @@ import (
 	"github.com/parleymesh/parley/server/intention"
 	"github.com/parleymesh/parley/server/kv"
 	"github.com/parleymesh/parley/server/operator"
+	"github.com/parleymesh/parley/server/query"
 	"github.com/parleymesh/parley/server/state"
 	"github.com/parleymesh/parley/server/verb"
 )
@@ -52,6 +53,7 @@ func nouns() core.Types {
 			coordinate.Update{}, catalog.Register{}, catalog.Deregister{}, kv.Put{}, kv.Delete{}, ca.Install{}, ca.SetConfiguration{},
 			configentry.Put{}, configentry.Delete{},
 			intention.Create{}, intention.Update{}, intention.Upsert{}, intention.DeleteByID{}, intention.Delete{}, intention.SetDefault{},
+			query.Create{}, query.Update{}, query.Delete{},
 		},
 		[]verb.Query{
 			catalog.Nodes{}, catalog.NodeByID{}, catalog.Node{}, catalog.Services{}, catalog.Instances{}, catalog.Health{}, catalog.Checks{},
@@ -61,6 +63,7 @@ func nouns() core.Types {
 			ca.Roots{}, ca.Configuration{}, ca.Sign{},
 			configentry.Get{}, configentry.List{}, configentry.Chain{},
 			intention.List{}, intention.ByID{}, intention.Exact{}, intention.Match{}, intention.Check{}, intention.Policy{},
+			query.List{}, query.Get{}, query.Explain{}, query.Execute{},
 		},
 	)
 }
