@@ -22,7 +22,7 @@ type libraryWriter struct {
 // Write takes one line.
 func (w *libraryWriter) Write(line []byte) (int, error) {
 	level, library, text := parseLine(string(line))
-	w.log.Debug("library", "library", library, "level", level, "text", text)
+	w.log.Debug("library", "library", library, "severity", level, "text", text) // level is the log's own key
 	if from, ok := wrongKey(text); ok && w.limit.allow(from) {
 		w.log.Warn("a host sends what cannot be read, its encryption (encrypt) is not ours", "addr", from, "err", text)
 	}
