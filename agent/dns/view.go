@@ -60,6 +60,12 @@ func (s source) query(node string) verb.Query {
 // named tells whether the source is about one name, which may not exist.
 func (s source) named() bool { return s.kind < allNodes }
 
+// vain tells whether rows say that there is nothing to be found under the source's name. A prepared query may answer for any
+// name, and tells about itself in the first row.
+func (s source) vain(rows []*verb.Row) bool {
+	return s.named() && (len(rows) == 0 || s.kind == queryRows && len(rows) == 1)
+}
+
 // facts are the rows of a source at one moment.
 type facts struct {
 	rows      []*verb.Row

@@ -155,14 +155,14 @@ func (vs *views) find(s source, a *asking, t terms) {
 		return
 	}
 	a.facts = newFacts(got.Rows)
-	if len(got.Rows) == 0 && vs.strange.Add(1) >= flood {
+	if s.vain(got.Rows) && vs.strange.Add(1) >= flood {
 		vs.flooded = true
 		vs.openDirectory(s)
 	}
 	switch {
 	case vs.closed || vs.open[s] != nil || t != vs.terms:
 		// What is followed already may be followed no further for now, but it is not followed twice.
-	case denied || len(got.Rows) == 0 && s.named() && !vs.inVainOften(s):
+	case denied || s.vain(got.Rows) && !vs.inVainOften(s):
 		// There is nothing to follow.
 	default:
 		a.view = vs.follow(s, a.facts)
@@ -182,7 +182,7 @@ func (vs *views) follow(s source, f *facts) *view {
 		vs.closeView(vs.oldest())
 	}
 	ctx, cancel := context.WithCancel(vs.ctx)
-	v := &view{source: s, cancel: cancel, absent: s.named() && len(f.rows) == 0}
+	v := &view{source: s, cancel: cancel, absent: s.vain(f.rows)}
 	v.facts.Store(f)
 	v.used.Store(vs.ticks.Load())
 	vs.open[s] = v

@@ -11,6 +11,7 @@ import (
 
 	"github.com/parleymesh/parley/agent/dns"
 	"github.com/parleymesh/parley/api"
+	"github.com/parleymesh/parley/server/query"
 	"github.com/parleymesh/parley/server/verb"
 )
 
@@ -240,6 +241,32 @@ func TestReread(t *testing.T) {
 		}
 		if got := rcode(t, d, "n1.node.consul"); got != mdns.RcodeSuccess {
 			t.Error(got)
+		}
+	})
+}
+
+// TestQueries: what a prepared query finds is followed, and a template for all names keeps nothing of those that lead nowhere.
+func TestQueries(t *testing.T) {
+	simulated(t, usual(), func(t *testing.T, s *servers, d *dns.Server) {
+		s.apply(t, node("n1", "192.0.2.1", &api.Service{Service: "web"}), query.Create{PreparedQuery: api.PreparedQuery{
+			Template: api.QueryTemplate{Type: api.QueryNamePrefixMatch}, Service: api.ServiceQuery{Service: "${name.full}"},
+		}})
+		if got := rcode(t, d, "web.query.consul"); got != mdns.RcodeSuccess {
+			t.Errorf("a query: %d", got)
+		}
+		for i := range 1000 {
+			if got := rcode(t, d, fmt.Sprintf("random-%d.query.consul", i)); got != mdns.RcodeNameError {
+				t.Fatal(got)
+			}
+		}
+		synctest.Wait()
+		if _, watches := s.counts(); watches != 1 {
+			t.Errorf("%d watches are open", watches)
+		}
+		s.apply(t, node("n1", "192.0.2.1", nil, check("web", api.Critical)))
+		synctest.Wait()
+		if got := rcode(t, d, "web.query.consul"); got != mdns.RcodeNameError {
+			t.Errorf("without a healthy instance: %d", got)
 		}
 	})
 }
