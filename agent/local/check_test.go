@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"runtime"
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/parleymesh/parley/api"
@@ -50,6 +52,31 @@ func TestTTL(t *testing.T) {
 		} {
 			if err := h.UpdateTTL(c.id, c.status, ""); api.StatusOf(err) != c.want || !strings.Contains(err.Error(), c.says) {
 				t.Errorf("update of %s to %s: %v, want %d", c.id, c.status, err, c.want)
+			}
+		}
+	})
+}
+
+func TestLogTellsWhyACheckChanged(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		var log strings.Builder
+		o := options(newServers(t))
+		o.Logger = slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelInfo}))
+		h := start(t, o)
+		h.register(`{"Name": "web", "Check": {"TTL": "30s", "Status": "passing"}}`)
+		if err := h.UpdateTTL("service:web", api.Critical, "\n disk full \nmore\n"); err != nil {
+			t.Fatal(err)
+		}
+		if err := h.UpdateTTL("service:web", api.Passing, strings.Repeat("x", 5000)); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait() // until nobody else writes to the log
+		for _, want := range []string{
+			`check=service:web service=web from=passing to=critical output="disk full"` + "\n",
+			"from=critical to=passing output=" + strings.Repeat("x", 200) + "\n",
+		} {
+			if !strings.Contains(log.String(), want) {
+				t.Errorf("%q is not in the log: %s", want, &log)
 			}
 		}
 	})

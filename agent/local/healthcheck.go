@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/parleymesh/parley/agent/check"
@@ -187,9 +188,18 @@ func (s *State) result(c *healthCheck, status, output string) {
 		s.deferOutput(c)
 		return
 	}
-	s.log.Info("check changed", "check", c.id, "service", v.ServiceID, "from", before.Status, "to", status)
+	s.log.Info("check changed", "check", c.id, "service", v.ServiceID, "from", before.Status, "to", status, "output", loggedOutput(output))
 	c.watchCritical(s)
 	s.dirtyCheck(c)
+}
+
+// maxLogged bounds, in bytes, what a line of the log tells of a check's output: enough for why, and no page of HTML.
+const maxLogged = 200
+
+// loggedOutput is an output's first line that says something.
+func loggedOutput(output string) string {
+	line, _, _ := strings.Cut(strings.TrimSpace(output), "\n")
+	return check.Bound(strings.TrimSpace(line), maxLogged)
 }
 
 // deferOutput syncs a check whose output alone is another one, but not at once: outputs may change all the time. It
