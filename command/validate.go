@@ -39,6 +39,9 @@ func validate(c *cli.Context) error {
 		settings = append(settings, config.Setting{Flag: flag, Value: path})
 	}
 	cfg, warnings, err := config.Load(config.Sources{Program: c.App.Name, Settings: settings})
+	if err == nil {
+		err = errors.Join(agent.RefusedDefinitions(cfg)...)
+	}
 	if err != nil {
 		for line := range strings.Lines(err.Error()) {
 			fmt.Fprintf(c.App.ErrWriter, "Config validation failed: %s\n", strings.TrimSuffix(line, "\n"))

@@ -9,8 +9,13 @@ import (
 )
 
 // LoadDefinitions registers the services and checks of configuration files. Whoever calls New calls it once, before Run: what
-// the API has registered may belong to them.
+// the API has registered may belong to them. One that is refused is named in the log and left out: a typing error in it is no
+// reason for all others of this host to be gone.
 func (s *State) LoadDefinitions(services []api.ServiceDefinition, checks []api.CheckDefinition) error {
+	services, checks, refused := s.sift(services, checks)
+	for _, err := range refused {
+		s.log.Error("a definition in the configuration files is refused and left out; correct it and reload", "err", err)
+	}
 	if err := s.Reload(services, checks); err != nil {
 		return err
 	}

@@ -85,9 +85,23 @@ type State struct {
 // New reads what was registered before the restart and starts its checks. The caller calls LoadDefinitions, then Run, and
 // Close in the end.
 func New(o Options) (*State, error) {
-	s := &State{
+	s := empty(o, cmp.Or(o.Logger, slog.New(slog.DiscardHandler)).With("component", "local"))
+	s.ctx, s.cancel = context.WithCancel(context.Background())
+	if err := s.restore(); err != nil {
+		s.cancel()
+		return nil, err
+	}
+	if o.Dir != nil {
+		s.wg.Go(s.keepStatuses)
+	}
+	return s, nil
+}
+
+// empty has nothing registered, and nothing runs for it.
+func empty(o Options, log *slog.Logger) *State {
+	return &State{
 		o:         o,
-		log:       cmp.Or(o.Logger, slog.New(slog.DiscardHandler)).With("component", "local"),
+		log:       log,
 		stray:     map[string]*checkFile{},
 		services:  map[string]*service{},
 		checks:    map[string]*healthCheck{},
@@ -100,15 +114,6 @@ func New(o Options) (*State, error) {
 		changed:   make(chan struct{}, 1),
 		sync:      syncLog{refused: map[string]refused{}},
 	}
-	s.ctx, s.cancel = context.WithCancel(context.Background())
-	if err := s.restore(); err != nil {
-		s.cancel()
-		return nil, err
-	}
-	if o.Dir != nil {
-		s.wg.Go(s.keepStatuses)
-	}
-	return s, nil
 }
 
 // Close stops all checks. Nothing can be registered any more; what is registered can still be looked at.

@@ -61,6 +61,9 @@ func validateService(d *api.ServiceDefinition) error {
 	if err := validateMeta(d.Meta); err != nil {
 		return err
 	}
+	if l := d.Locality; l != nil && l.Zone != "" && l.Region == "" {
+		return invalid("Locality.Zone is %q and Locality.Region is empty: a zone is a part of a region", l.Zone)
+	}
 	return validateMesh(d)
 }
 
