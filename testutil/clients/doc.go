@@ -1,0 +1,2 @@
+// Package clients holds tests only: see main_test.go.
+package clients
