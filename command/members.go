@@ -162,9 +162,15 @@ func forceLeaveCommand() *cli.Command {
 			if err := takes(c, 1, 1); err != nil {
 				return err
 			}
-			if err := client.Agent().ForceLeave(c.Context, c.Args().First(), c.Bool("prune"), c.Bool("wan"), nil); err != nil {
+			node, prune := c.Args().First(), c.Bool("prune")
+			if err := client.Agent().ForceLeave(c.Context, node, prune, c.Bool("wan"), nil); err != nil {
 				return failed(err, "force leaving")
 			}
+			done := "counts as one that has left"
+			if prune {
+				done = "is forgotten"
+			}
+			fmt.Fprintf(c.App.Writer, "Node %s %s\n", node, done)
 			return nil
 		}),
 	}

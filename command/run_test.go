@@ -1,7 +1,10 @@
 package command_test
 
 import (
+	"bytes"
 	"errors"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"slices"
@@ -66,6 +69,33 @@ func TestRegistration(t *testing.T) {
 		if d.TaggedAddresses[name] != want {
 			t.Errorf("%s: %+v, want %+v", name, d.TaggedAddresses[name], want)
 		}
+	}
+}
+
+// TestLeaveWaits sees to it that a leave is told of when it is over, drain included, and not before.
+func TestLeaveWaits(t *testing.T) {
+	asked, over := make(chan struct{}), make(chan struct{})
+	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+		close(asked)
+		<-over
+	}))
+	defer server.Close()
+	var out bytes.Buffer // is read after the command, or before it can have written
+	done := make(chan int)
+	go func() {
+		done <- command.Run([]string{"parley", "leave", "-http-addr=" + server.URL}, strings.NewReader(""), &out, &out)
+	}()
+	<-asked
+	select {
+	case code := <-done:
+		t.Errorf("ended with status %d while the agent leaves: %s", code, &out)
+		close(over)
+		return
+	default:
+	}
+	close(over)
+	if code := <-done; code != 0 || out.String() != "Graceful leave complete\n" {
+		t.Errorf("exit status %d, %s", code, &out)
 	}
 }
 

@@ -13,21 +13,26 @@ import (
 // Version is the release of Parley.
 const Version = "0.1.0"
 
-// commit is what the binary was built from. The linker sets it.
-var commit = ""
+// commit is what the binary was built from, and committed when that was committed, as RFC 3339 has it. The linker sets them.
+var commit, committed = "", ""
+
+// unknownDate is the custom for builds that do not tell when they were made.
+var unknownDate = time.Unix(1, 0).UTC()
 
 // buildDate is when the sources were committed, as far as the binary knows.
 func buildDate() time.Time {
-	if info, ok := debug.ReadBuildInfo(); ok {
+	text := committed
+	if info, ok := debug.ReadBuildInfo(); ok && text == "" {
 		for _, s := range info.Settings {
 			if s.Key == "vcs.time" {
-				if t, err := time.Parse(time.RFC3339, s.Value); err == nil {
-					return t
-				}
+				text = s.Value
 			}
 		}
 	}
-	return time.Unix(1, 0).UTC() // the custom for builds that do not tell
+	if t, err := time.Parse(time.RFC3339, text); err == nil {
+		return t
+	}
+	return unknownDate
 }
 
 func versionCommand() *cli.Command {
@@ -56,10 +61,10 @@ func version(c *cli.Context) error {
 	if err := takes(c, 0, 0); err != nil {
 		return err
 	}
-	date := buildDate().Format(time.RFC3339)
+	date := buildDate()
 	switch format := c.String("format"); format {
 	case "json":
-		v := versionJSON{Version: api.CompatibleWith, Revision: commit, BuildDate: date, Parley: Version}
+		v := versionJSON{Version: api.CompatibleWith, Revision: commit, BuildDate: date.Format(time.RFC3339), Parley: Version}
 		v.RPC.Default, v.RPC.Min, v.RPC.Max = 2, 2, 3
 		return showJSON(c.App.Writer, v, "   ")
 	case "pretty":
@@ -74,6 +79,8 @@ func version(c *cli.Context) error {
 	if commit != "" {
 		fmt.Fprintf(c.App.Writer, "Revision %s\n", commit)
 	}
-	fmt.Fprintf(c.App.Writer, "Build Date %s\n", date)
+	if date != unknownDate {
+		fmt.Fprintf(c.App.Writer, "Build Date %s\n", date.Format(time.RFC3339))
+	}
 	return nil
 }
