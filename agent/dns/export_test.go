@@ -34,3 +34,6 @@ const (
 	Flood           = flood
 	IdleTime        = (idleTicks + 2) * tick
 )
+
+// Answers is what tells the reply of a recursor from a forged one.
+func Answers(reply, sent []byte) bool { return answers(reply, sent) }

@@ -289,3 +289,48 @@ func TestLeadingElsewhere(t *testing.T) {
 		t.Errorf("without recursors: %v", m)
 	}
 }
+
+// FuzzReply: what a recursor sends is taken for a reply only if it is one to the question.
+func FuzzReply(f *testing.F) {
+	asked := question("www.example.org", mdns.TypeA)
+	asked.Id = 7
+	sent, err := asked.Pack()
+	if err != nil {
+		f.Fatal(err)
+	}
+	reply := func(change func(*mdns.Msg)) []byte {
+		m := zone(f, "www.example.org. 60 A 203.0.113.7")(asked)
+		change(m)
+		data, err := m.Pack()
+		if err != nil {
+			f.Fatal(err)
+		}
+		return data
+	}
+	good := reply(func(*mdns.Msg) {})
+	for _, c := range []struct {
+		reply []byte
+		want  bool
+	}{
+		{good, true},
+		{sent, false},
+		{good[:20], false},
+		{reply(func(m *mdns.Msg) { m.Id = 8 }), false},
+		{reply(func(m *mdns.Msg) { m.Question[0].Name = "WWW.example.org." }), true},
+		{reply(func(m *mdns.Msg) { m.Question[0].Name = "xxx.example.org." }), false},
+		{reply(func(m *mdns.Msg) { m.Question[0].Qtype = mdns.TypeAAAA }), false},
+		{reply(func(m *mdns.Msg) { m.Question, m.Answer = nil, nil }), false},
+		{reply(func(m *mdns.Msg) { m.Question, m.Answer, m.Rcode = nil, nil, mdns.RcodeFormatError }), true},
+	} {
+		if got := dns.Answers(c.reply, sent); got != c.want {
+			f.Errorf("%x: %v", c.reply, got)
+		}
+		f.Add(c.reply)
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		var m mdns.Msg
+		if dns.Answers(data, sent) && m.Unpack(data) == nil && m.Id != asked.Id {
+			t.Errorf("%x is taken for a reply", data)
+		}
+	})
+}

@@ -40,8 +40,7 @@ func (r *running) raw(packet []byte) *mdns.Msg {
 	}
 	in := make([]byte, 65535)
 	_ = conn.SetReadDeadline(time.Now().Add(10 * time.Second))
-	var reply *mdns.Msg
-	for {
+	for round := 0; ; round++ {
 		n, err := conn.Read(in)
 		if err != nil {
 			r.Fatal("the server does not answer any more:", err)
@@ -53,11 +52,10 @@ func (r *running) raw(packet []byte) *mdns.Msg {
 		if m.Id != 0xFFFF {
 			return m
 		}
-		if reply != nil {
+		if round == 100 {
 			return nil
 		}
-		// There are two readers: a second round lets the other finish.
-		reply = m
+		// There are two readers: further rounds let the other finish.
 		if _, err := conn.Write(sentinel); err != nil {
 			r.Fatal(err)
 		}

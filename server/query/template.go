@@ -22,11 +22,11 @@ func compile(q *api.PreparedQuery, c call) (*api.PreparedQuery, error) {
 		return q, nil
 	case api.QueryNamePrefixMatch:
 	default:
-		return nil, fmt.Errorf("Bad Template.Type '%s'", q.Template.Type)
+		return nil, refusal("Bad Template.Type '%s'", q.Template.Type)
 	}
 	groups, err := match(q.Template.Regexp, c.Name)
 	if err != nil {
-		return nil, fmt.Errorf("Bad Regexp: %w", err)
+		return nil, refusal("Bad Regexp: %v", err)
 	}
 	env := &environment{
 		variables: map[string]string{
@@ -99,7 +99,7 @@ func (f *filler) text(path string, text *string) {
 	}
 	v, err := interpolate(*text, f.env)
 	if err != nil {
-		f.err = fmt.Errorf("Bad evaluation for '%s' in %s: %w", *text, path, err)
+		f.err = refusal("Bad evaluation for '%s' in %s: %v", *text, path, err)
 		return
 	}
 	*text = v
