@@ -53,9 +53,10 @@ func debian(t *testing.T, name string) string {
 	return testutil.Tool(t, name)
 }
 
-// program is a process that a test started.
+// program is a process that a test started. Programs differ in the signal that they stop at in good order.
 type program struct {
 	name string
+	end  os.Signal
 	cmd  *exec.Cmd
 	done chan struct{}
 	log  *log
@@ -84,7 +85,7 @@ func (l *log) String() string {
 // start starts a program. The end of the test stops it, and shows what it said if the test has failed.
 func start(t *testing.T, cmd *exec.Cmd) *program {
 	t.Helper()
-	p := &program{name: filepath.Base(cmd.Path), cmd: cmd, done: make(chan struct{}), log: new(log)}
+	p := &program{name: filepath.Base(cmd.Path), end: syscall.SIGTERM, cmd: cmd, done: make(chan struct{}), log: new(log)}
 	cmd.Stdout, cmd.Stderr = p.log, p.log
 	if cmd.SysProcAttr == nil {
 		cmd.SysProcAttr = &syscall.SysProcAttr{}
@@ -109,7 +110,7 @@ func start(t *testing.T, cmd *exec.Cmd) *program {
 // stop ends a program in good order. One that does not end in time is a failure.
 func (p *program) stop(t *testing.T) {
 	t.Helper()
-	_ = p.cmd.Process.Signal(syscall.SIGTERM)
+	_ = p.cmd.Process.Signal(p.end)
 	select {
 	case <-p.done:
 	case <-time.After(testutil.Patience):
