@@ -170,6 +170,10 @@ func (s *Server) elsewhere(w http.ResponseWriter, hr *http.Request) {
 	case strings.HasPrefix(p, "/debug/pprof/") && s.opts.Debug:
 		s.profile(w, hr)
 	case strings.HasPrefix(p, "/v1/"):
+		if what, yes := isLater(p); yes {
+			writeError(w, api.Errorf(http.StatusNotFound, "%s is not in this release yet; see website/docs/compatibility.md", what))
+			return
+		}
 		writeError(w, api.Errorf(http.StatusNotFound, "Invalid URL path: not a recognized HTTP API endpoint\n"))
 	default:
 		writeError(w, api.Errorf(http.StatusNotFound,
