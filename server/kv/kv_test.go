@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"go.uber.org/goleak"
 
@@ -231,7 +232,7 @@ func FuzzKeys(f *testing.F) {
 		s := nounstore.New()
 		want := map[string]bool{}
 		for _, key := range strings.Fields(keys) {
-			if len(key) > maxKey {
+			if len(key) > maxKey || !utf8.ValidString(key) { // JSON, in which rows travel, has no other text
 				return
 			}
 			nounstore.Do[bool](t, s, Put{Key: key})
