@@ -25,6 +25,7 @@ type Client struct {
 	base      url.URL // scheme and host of the agent
 	socket    bool    // a Unix socket on this host
 	shown     string  // the address as errors show it
+	variable  string  // what they advise to set for another one
 	http      *http.Client
 	token     string
 	user      *url.Userinfo
@@ -157,7 +158,7 @@ func (c *Client) unreachable(ctx context.Context, r request, err error) error {
 		err = wrapped.Err // without the URL, whose query may hold what is not for logs
 	}
 	return fmt.Errorf("cannot reach the agent at %s (%w); is it running there? "+
-		"PARLEY_HTTP_ADDR or, on the command line, -http-addr names another address", c.shown, err)
+		"%s or, on the command line, -http-addr names another address", c.shown, err, c.variable)
 }
 
 func answeredError(resp *http.Response) error {

@@ -36,6 +36,8 @@ type Config struct {
 	KeyFile       string
 	TLSServerName string // expected in the server's certificate in place of the address
 	TLSSkipVerify bool
+
+	AddressVariable string // the environment variable that errors advise for another address; empty: PARLEY_HTTP_ADDR
 }
 
 // ConfigFromEnv fills a Config from environment variables, read by getenv (os.Getenv). PARLEY_HTTP_ADDR is read and,
@@ -110,6 +112,7 @@ func New(config Config) (*Client, error) {
 		base:      base,
 		socket:    network == "unix",
 		shown:     firstOf(config.Address, DefaultAddress),
+		variable:  firstOf(config.AddressVariable, "PARLEY_HTTP_ADDR"),
 		http:      &http.Client{Transport: transport, CheckRedirect: sameHost},
 		token:     token,
 		user:      basicAuth(config.Auth),

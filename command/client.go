@@ -51,6 +51,9 @@ func clientConfig(c *cli.Context) (api.Config, error) {
 	if err != nil {
 		return config, err
 	}
+	if c.App.Name == "consul" {
+		config.AddressVariable = "CONSUL_HTTP_ADDR" // which is read as well, and what its users know
+	}
 	if c.String("token") != "" || c.String("token-file") != "" { // one flag overrules both variables
 		config.Token, config.TokenFile = "", ""
 	}
