@@ -85,7 +85,8 @@ type Core struct {
 	topics *watch.Topics[state.Topic]
 	views  *watch.Views[viewKey, *verb.Row]
 	recent recent
-	verify verifier
+	verify verifier // that this server still leads, as far as it can hear
+	prove  verifier // that it leads, by an entry that most have accepted
 
 	mu      sync.Mutex
 	term    context.Context // while this server leads and is ready
@@ -128,6 +129,8 @@ func New(o Options) (*Core, error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	c.cancel = cancel
 	c.verify.ask = func() error { return c.ask(func() error { return c.raft.VerifyLeader().Error() }) }
+	c.prove.ask = func() error { return c.ask(func() error { return c.raft.Barrier(c.opts.Hold).Error() }) }
+	c.prove.pace = provePace
 	c.done.Go(func() { c.reign(ctx) })
 	c.done.Go(func() { c.observe(ctx) })
 	return c, nil
@@ -298,12 +301,17 @@ func allow(j Judge, needs []api.Permission) error {
 	return nil
 }
 
-// verifier shares one VerifyLeader round among all who wait for one: a round that began before a caller came proves
+// provePace is how far apart the entries are, at the least, by which this server proves that it leads.
+const provePace = 20 * time.Millisecond
+
+// verifier shares one round of asking the others among all who wait for one: a round that began before a caller came proves
 // nothing to it, so late callers wait for the next.
 type verifier struct {
 	ask     func() error
+	pace    time.Duration // from the beginning of a round to that of the next
 	mu      sync.Mutex
 	next    *round
+	began   time.Time // the last round
 	running atomic.Bool
 }
 
@@ -335,13 +343,17 @@ func (v *verifier) wait(ctx context.Context) error {
 func (v *verifier) run() {
 	for {
 		v.mu.Lock()
-		r := v.next
-		v.next = nil
-		if r == nil {
+		if v.next == nil {
 			v.running.Store(false)
 			v.mu.Unlock()
 			return
 		}
+		early := v.pace - time.Since(v.began)
+		v.mu.Unlock()
+		time.Sleep(early)
+		v.mu.Lock()
+		r := v.next
+		v.next, v.began = nil, time.Now()
 		v.mu.Unlock()
 		r.err = v.ask()
 		close(r.done)
