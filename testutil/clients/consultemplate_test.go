@@ -15,6 +15,7 @@ import (
 
 // TestConsulTemplate has consul-template render a file, and again whenever what the file tells has changed.
 func TestConsulTemplate(t *testing.T) {
+	t.Parallel()
 	bin := client(t, "PARLEY_CONSUL_TEMPLATE")
 	a := testutil.Dev(t)
 	dir := t.TempDir()
@@ -85,6 +86,7 @@ services: consul db web
 
 // TestConsulTemplateDeduplicates lets two of them share the work, of which one renders and the other takes what it rendered.
 func TestConsulTemplateDeduplicates(t *testing.T) {
+	t.Parallel()
 	bin := client(t, "PARLEY_CONSUL_TEMPLATE")
 	a := testutil.Dev(t)
 	dir := t.TempDir()

@@ -43,6 +43,7 @@ func wantShort(t *testing.T, port int, question []string, want ...string) {
 
 // TestDig asks an agent with dig, as people do first.
 func TestDig(t *testing.T) {
+	t.Parallel()
 	testutil.Tool(t, "dig")
 	a := testutil.Dev(t)
 	port := a.Ports.DNS
@@ -95,6 +96,7 @@ func TestDig(t *testing.T) {
 
 // TestDnsmasq puts dnsmasq before an agent, as hosts do: it forwards .consul, and answers everything else itself.
 func TestDnsmasq(t *testing.T) {
+	t.Parallel()
 	testutil.Tool(t, "dig")
 	dnsmasq := debian(t, "dnsmasq")
 	a := testutil.Dev(t)
