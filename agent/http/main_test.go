@@ -54,12 +54,13 @@ func nouns() core.Types {
 			configentry.Put{}, configentry.Delete{},
 			intention.Create{}, intention.Update{}, intention.Upsert{}, intention.DeleteByID{}, intention.Delete{}, intention.SetDefault{},
 			query.Create{}, query.Update{}, query.Delete{},
+			kv.Txn{}, kv.CreateSession{}, kv.RenewSession{}, kv.DestroySession{},
 		},
 		[]verb.Query{
 			catalog.Nodes{}, catalog.NodeByID{}, catalog.Node{}, catalog.Services{}, catalog.Instances{}, catalog.Health{}, catalog.Checks{},
 			coordinate.List{}, coordinate.Node{},
 			operator.Leader{}, operator.Peers{}, operator.RaftConfiguration{},
-			kv.Get{}, kv.List{}, kv.Keys{},
+			kv.Get{}, kv.List{}, kv.Keys{}, kv.TxnRead{}, kv.Session{}, kv.Sessions{}, kv.NodeSessions{},
 			ca.Roots{}, ca.Configuration{}, ca.Sign{},
 			configentry.Get{}, configentry.List{}, configentry.Chain{},
 			intention.List{}, intention.ByID{}, intention.Exact{}, intention.Match{}, intention.Check{}, intention.Policy{},
@@ -107,6 +108,11 @@ func (servers) RaftConfiguration() (api.RaftConfiguration, error) {
 		{ID: "s1", Node: "node-1", Address: "127.0.0.1:8300", Leader: true, Voter: true, ProtocolVersion: "3"},
 	}}, nil
 }
+
+// memory is a leader's in which every session may stay.
+type memory struct{}
+
+func (memory) RenewSession(*api.Session) bool { return true }
 
 // start starts a server and its API. The options may be changed before.
 func start(t testing.TB, change ...func(*agenthttp.Options)) *agent {
@@ -165,7 +171,7 @@ func newCore(t testing.TB) *core.Core {
 		t.Fatal(err)
 	}
 	c, err := core.New(core.Options{
-		Datacenter: "dc1", Types: nouns(), Authorizer: tokens{}, Servers: servers{}, Raft: cfg, Logs: store, Stable: store, Snapshots: snaps, Transport: tr,
+		Datacenter: "dc1", Types: nouns(), Authorizer: tokens{}, Servers: servers{}, Memory: memory{}, Raft: cfg, Logs: store, Stable: store, Snapshots: snaps, Transport: tr,
 		Logger: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
