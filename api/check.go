@@ -1,6 +1,10 @@
 package api
 
-import "strings"
+import (
+	"cmp"
+	"encoding/json"
+	"strings"
+)
 
 // The statuses of a check. Maintenance is never a check's own status: it is what a roll-up says when a maintenance
 // check is among those rolled up.
@@ -67,6 +71,24 @@ type HealthCheckDefinition struct {
 	Interval                       Duration            `json:",omitempty"`
 	Timeout                        Duration            `json:",omitempty"`
 	DeregisterCriticalServiceAfter Duration            `json:",omitempty"`
+}
+
+// UnmarshalJSON reads a definition. Its durations have two names each in the public interface, and clients use either.
+func (d *HealthCheckDefinition) UnmarshalJSON(data []byte) error {
+	type plain HealthCheckDefinition
+	named := struct {
+		*plain
+		IntervalDuration                       Duration
+		TimeoutDuration                        Duration
+		DeregisterCriticalServiceAfterDuration Duration
+	}{plain: (*plain)(d)}
+	if err := json.Unmarshal(data, &named); err != nil {
+		return err
+	}
+	d.Interval = cmp.Or(named.IntervalDuration, d.Interval)
+	d.Timeout = cmp.Or(named.TimeoutDuration, d.Timeout)
+	d.DeregisterCriticalServiceAfter = cmp.Or(named.DeregisterCriticalServiceAfterDuration, d.DeregisterCriticalServiceAfter)
+	return nil
 }
 
 // ValidStatus tells whether a check may have the status.

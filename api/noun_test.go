@@ -1,10 +1,13 @@
 package api_test
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
+	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/parleymesh/parley/api"
 )
@@ -28,6 +31,24 @@ func TestWorstStatus(t *testing.T) {
 			if got := api.WorstStatus(checks); got != want {
 				t.Errorf("%q: got %s, want %s", line, got, want)
 			}
+		}
+	}
+}
+
+// TestHealthCheckDefinition reads either of the two names that each duration has.
+func TestHealthCheckDefinition(t *testing.T) {
+	want := api.HealthCheckDefinition{
+		HTTP: "http://x/", Interval: api.Duration(10 * time.Second), Timeout: api.Duration(time.Second),
+		DeregisterCriticalServiceAfter: api.Duration(time.Minute),
+	}
+	for _, data := range []string{
+		`{"HTTP": "http://x/", "Interval": "10s", "Timeout": "1s", "DeregisterCriticalServiceAfter": "1m"}`,
+		`{"http": "http://x/", "IntervalDuration": "10s", "TimeoutDuration": "1s", "DeregisterCriticalServiceAfterDuration": "1m"}`,
+		`{"HTTP": "http://x/", "IntervalDuration": 10000000000, "TimeoutDuration": "1s", "Timeout": "", "DeregisterCriticalServiceAfterDuration": "60s"}`,
+	} {
+		var got api.HealthCheckDefinition
+		if err := json.Unmarshal([]byte(data), &got); err != nil || !reflect.DeepEqual(got, want) {
+			t.Errorf("%s: got %+v, %v", data, got, err)
 		}
 	}
 }
