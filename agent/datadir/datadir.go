@@ -1,5 +1,6 @@
 // Package datadir is the directory in which one agent keeps what must survive it. Open takes the directory for
-// this process alone; files are replaced whole or not at all, and carry the version of their format.
+// this process alone; files are replaced whole or not at all, and carry the version of their format. What changes often and in small
+// parts is in a Journal, whose file is appended to.
 //
 // What is in the files belongs to whoever writes them. The Raft log has a format of its own and only lives under Path.
 package datadir
@@ -28,7 +29,7 @@ type Dir struct {
 	lock *os.File
 
 	mu      sync.Mutex      // one write at a time, since a file's temporary name is fixed
-	damaged map[string]bool // files that ReadVersioned could not make sense of: nobody may write over them
+	damaged map[string]bool // files that could not be made sense of: nobody may write over them
 }
 
 // Open creates the directory if there is none, and locks it. It never waits for another holder.
@@ -157,12 +158,17 @@ func (d *Dir) ReadVersioned(name string, version int, v any) error {
 		return err
 	}
 	if err := decodeVersioned(data, version, v); err != nil {
-		d.mu.Lock()
-		d.damaged[name] = true
-		d.mu.Unlock()
+		d.damage(name)
 		return fmt.Errorf("read %s: %w", d.Path(name), err)
 	}
 	return nil
+}
+
+// damage sees to it that a file is not written over.
+func (d *Dir) damage(name string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.damaged[name] = true
 }
 
 func decodeVersioned(data []byte, version int, v any) error {
@@ -171,12 +177,16 @@ func decodeVersioned(data []byte, version int, v any) error {
 		return errDamaged
 	}
 	if file.Version != version {
-		return fmt.Errorf("the file has format version %d and this release reads version %d; run the release that wrote it, or move the file away to start afresh without it", file.Version, version)
+		return wrongVersion(file.Version, version)
 	}
 	if err := decodeStrict(file.Data, v); err != nil {
 		return fmt.Errorf("%w (%w)", errDamaged, err)
 	}
 	return nil
+}
+
+func wrongVersion(is, known int) error {
+	return fmt.Errorf("the file has format version %d and this release reads version %d; run the release that wrote it, or move the file away to start afresh without it", is, known)
 }
 
 func decodeStrict(data []byte, v any) error {
