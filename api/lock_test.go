@@ -50,6 +50,13 @@ func (a *lockAgent) set(change func()) {
 	a.changed = make(chan struct{})
 }
 
+// look is for reading what requests change.
+func (a *lockAgent) look(read func()) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	read()
+}
+
 // end ends all sessions, as servers do.
 func (a *lockAgent) end() {
 	a.set(func() {
@@ -187,9 +194,11 @@ func TestLockIsLost(t *testing.T) {
 					t.Fatal(err)
 				}
 				time.Sleep(100 * time.Second)
-				if h.Why() != nil || a.renewals < 13 || a.renewals > 14 {
-					t.Fatalf("%v after %d renewals", h.Why(), a.renewals)
-				}
+				a.look(func() {
+					if h.Why() != nil || a.renewals < 13 || a.renewals > 14 {
+						t.Errorf("%v after %d renewals", h.Why(), a.renewals)
+					}
+				})
 				c.breaks(a)
 				if took := lostAfter(t, h); took < c.soonest || took > c.after {
 					t.Errorf("it was lost after %s: %v", took, h.Why())
@@ -223,9 +232,11 @@ func TestLockOutlives(t *testing.T) {
 		if err := h.Release(t.Context()); err != nil {
 			t.Error(err)
 		}
-		if a.pair != nil || len(a.sessions) > 0 {
-			t.Errorf("left: %+v, %v", a.pair, a.sessions)
-		}
+		a.look(func() {
+			if a.pair != nil || len(a.sessions) > 0 {
+				t.Errorf("left: %+v, %v", a.pair, a.sessions)
+			}
+		})
 	})
 }
 
@@ -258,9 +269,11 @@ func TestLockWaits(t *testing.T) {
 			t.Error(err)
 		}
 		second := <-got
-		if a.pair.Session != second.Session() {
-			t.Errorf("%+v", a.pair)
-		}
+		a.look(func() {
+			if a.pair.Session != second.Session() {
+				t.Errorf("%+v", a.pair)
+			}
+		})
 		if err := second.Release(t.Context()); err != nil {
 			t.Error(err)
 		}
