@@ -18,6 +18,8 @@ func CheckName(what, name string) error {
 		return Errorf(http.StatusBadRequest, "%s must not be empty", what)
 	case len(name) > maxName:
 		return Errorf(http.StatusBadRequest, "%s %.20q... is %d bytes long, at most %d are allowed", what, name, len(name), maxName)
+	case name == "." || name == "..":
+		return Errorf(http.StatusBadRequest, "%s must not be %q, which no path of the API could name", what, name)
 	case strings.ContainsFunc(name, func(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) }):
 		return Errorf(http.StatusBadRequest, "%s %q must not contain blanks or control characters", what, name)
 	}

@@ -52,7 +52,8 @@ func TestBroadcastReachesEverybodyOnce(t *testing.T) {
 				}
 			}
 		}
-		time.Sleep(10 * time.Second)
+		// What gossip happens to tell nobody, two agents that compare all they know tell one another, every half minute.
+		time.Sleep(3 * time.Minute)
 		synctest.Wait()
 		for i := range ears {
 			if got := ears[i].all(); !slices.Equal(got, want) {
@@ -69,7 +70,7 @@ func TestBroadcastReachesEverybodyOnce(t *testing.T) {
 		if err := pools[2].Broadcast([]byte("welcome")); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(10 * time.Second)
+		time.Sleep(3 * time.Minute)
 		synctest.Wait()
 		if got := late.all(); !slices.Equal(got, []string{"welcome"}) {
 			t.Errorf("the newcomer heard %v", got)

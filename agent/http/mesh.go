@@ -83,6 +83,9 @@ func agentProxy(r *request) (any, error) {
 	if r.name == "" {
 		return nil, api.Errorf(http.StatusBadRequest, "Missing the sidecar's service ID")
 	}
+	if s, _ := r.s.opts.Local.Service(r.name); r.param("hash") == "" && (s == nil || !s.IsProxy()) {
+		return nil, r.whyNoSnapshot() // at once: to wait for a typing error looks like a fault
+	}
 	ctx, stop, err := r.patience(true)
 	if err != nil {
 		return nil, err

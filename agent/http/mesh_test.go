@@ -29,10 +29,13 @@ func TestLeaf(t *testing.T) {
 
 func TestProxySnapshot(t *testing.T) {
 	a := start(t)
+	// Without ?wait: what is not registered is told at once.
+	a.do("GET", "/v1/agent/connect/proxy/web-sidecar-proxy").is(404, `no proxy with the service ID "web-sidecar-proxy" is registered`)
+	a.do("PUT", "/v1/agent/service/register", `{"Name": "web-sidecar-proxy", "Kind": "connect-proxy", "Proxy": {"DestinationServiceName": "web"}}`).is(200, "")
 	a.do("GET", "/v1/agent/connect/proxy/web-sidecar-proxy").is(200, `{"ProxyID":"web-sidecar-proxy"}`).has("X-Consul-ContentHash", "h1")
 	a.do("GET", "/v1/agent/connect/proxy/web-sidecar-proxy?hash=h0").is(200, "ProxyID")
 	a.do("GET", "/v1/agent/connect/proxy/web-sidecar-proxy?hash=h1&wait=20ms").is(200, "ProxyID").has("X-Consul-ContentHash", "h1")
-	a.do("GET", "/v1/agent/connect/proxy/nothing?wait=20ms").is(404, `no proxy with the service ID "nothing" is registered`)
+	a.do("GET", "/v1/agent/connect/proxy/nothing?hash=h1&wait=20ms").is(404, `no proxy with the service ID "nothing" is registered`)
 	a.do("PUT", "/v1/agent/service/register", `{"Name": "web"}`).is(200, "")
 	a.do("PUT", "/v1/agent/service/register", `{"Name": "slow", "Kind": "connect-proxy", "Proxy": {"DestinationServiceName": "web"}}`).is(200, "")
 	a.do("GET", "/v1/agent/connect/proxy/web?wait=20ms").is(400, `service "web" is no proxy`)

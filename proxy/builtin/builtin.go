@@ -60,7 +60,7 @@ func Run(ctx context.Context, o Options) error {
 			return fmt.Errorf("configuration of proxy %q: %w", o.ProxyID, err)
 		case err != nil:
 			// What was last known stays in force.
-			p.log.Warn("configuration not renewed, it is asked for again", "err", err)
+			p.quiet.say(slog.LevelWarn, "configuration not renewed, it is asked for again", "", err.Error(), "err", err)
 			select {
 			case <-time.After(time.Second):
 			case <-ctx.Done():
