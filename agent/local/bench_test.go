@@ -8,7 +8,7 @@ import (
 	"github.com/parleymesh/parley/agent/local"
 )
 
-// A registration is one file, however many there are already: most of it is the disk's time.
+// A registration is one append to a file, however many there are already: most of it is the disk's time.
 func BenchmarkRegister(b *testing.B) {
 	for _, disk := range []bool{false, true} {
 		b.Run(fmt.Sprintf("disk=%v", disk), func(b *testing.B) {

@@ -1,31 +1,40 @@
 package local
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
+	"bytes"
+	"cmp"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"maps"
-	"path"
-	"reflect"
 	"slices"
+	"strings"
 
 	"github.com/parleymesh/parley/agent/check"
+	"github.com/parleymesh/parley/agent/datadir"
 	"github.com/parleymesh/parley/api"
 )
 
 // Where things are kept in the data directory, and in what format.
 const (
-	servicesDir   = "local/services"
-	checksDir     = "local/checks"
+	journalFile   = "local/registrations"
 	statusFile    = "local/status.json"
 	formatVersion = 1
 )
 
-// A serviceFile is what one registration through the API has left: the service and its sidecar. It is one file, so that a
-// registration is one write and is there as a whole or not at all.
-type serviceFile struct {
+// What the keys of the journal begin with. The rest is an id.
+const (
+	serviceKeys = "service/"
+	checkKeys   = "check/"
+)
+
+func serviceKey(id string) string { return serviceKeys + id }
+
+func checkKey(id string) string { return checkKeys + id }
+
+// A keptRegistration is what one registration through the API has left: the service and its sidecar.
+type keptRegistration struct {
 	Service keptService
 	Sidecar *keptService `json:",omitempty"`
 }
@@ -41,74 +50,85 @@ type keptCheck struct {
 	Token      string              `json:",omitempty"`
 }
 
-// A checkFile is a check that was registered by itself.
-type checkFile struct {
+// A loneCheck is a check that was registered by itself.
+type loneCheck struct {
 	Check       keptCheck
 	Maintenance bool `json:",omitempty"`
 }
 
-// fileName is the name of the file of a service or check: an id may have any characters and be longer than a file's name.
-func fileName(dir, id string) string {
-	sum := sha256.Sum256([]byte(id))
-	return path.Join(dir, hex.EncodeToString(sum[:16])+".json")
-}
-
-// write writes to disk what the draft changes in files: first what comes, then what goes.
-func (d *draft) write() error {
-	dir := d.s.o.Dir
-	if dir == nil {
+// encode puts together what of the draft is to be written to disk.
+func (d *draft) encode() error {
+	if d.s.journal == nil {
 		return nil
 	}
-	var gone []string
-	for _, id := range slices.Sorted(maps.Keys(d.roots)) {
-		name := fileName(servicesDir, id)
-		before, after := d.s.draft().serviceFile(id), d.serviceFile(id)
-		switch {
-		case after == nil && before != nil:
-			gone = append(gone, name)
-		case after == nil || reflect.DeepEqual(before, after):
-		default:
-			if err := dir.WriteVersioned(name, formatVersion, after); err != nil {
+	for id := range d.roots {
+		var data []byte
+		if k := d.registration(id); k != nil {
+			var err error
+			if data, err = json.Marshal(k); err != nil {
 				return fmt.Errorf("keep service %q: %w", id, err)
 			}
 		}
+		d.keep(serviceKey(id), data)
 	}
-	for _, id := range slices.Sorted(maps.Keys(d.checks)) {
-		name := fileName(checksDir, id)
-		before, after := d.s.checks[id].file(), d.checks[id].file()
-		switch {
-		case after == nil && before != nil:
-			gone = append(gone, name)
-		case after == nil || reflect.DeepEqual(before, after):
-		default:
-			if err := dir.WriteVersioned(name, formatVersion, after); err != nil {
+	for id := range d.checks {
+		var data []byte
+		if k := d.checks[id].lone(); k != nil {
+			var err error
+			if data, err = json.Marshal(k); err != nil {
 				return fmt.Errorf("keep check %q: %w", id, err)
 			}
 		}
-	}
-	for _, name := range gone {
-		if err := dir.Remove(name); err != nil {
-			return fmt.Errorf("forget %s: %w", dir.Path(name), err)
-		}
+		d.keep(checkKey(id), data)
 	}
 	return nil
 }
 
-// serviceFile is what is to be kept of a service and its sidecar; nil for nothing.
-func (d *draft) serviceFile(id string) *serviceFile {
+// keep has a value written unless it is the one that the key has already.
+func (d *draft) keep(key string, data []byte) {
+	if d.under != nil {
+		if before, ok := d.under.kept[key]; ok {
+			if (before == nil) != (data == nil) || !bytes.Equal(before, data) {
+				d.kept[key] = data
+			}
+			return
+		}
+	}
+	if !d.s.journal.Same(key, data) {
+		d.kept[key] = data
+	}
+}
+
+// write writes to disk what the draft changes, as one.
+func (d *draft) write() error {
+	if d.s.journal == nil {
+		return nil
+	}
+	changes := make([]datadir.Change, 0, len(d.kept))
+	for key, data := range d.kept {
+		changes = append(changes, datadir.Change{Key: key, Value: data})
+	}
+	if err := d.s.journal.Append(changes); err != nil {
+		return fmt.Errorf("what is registered cannot be kept, so nothing is changed: %w", err)
+	}
+	return nil
+}
+
+// registration is what is to be kept of a service and its sidecar; nil for nothing.
+func (d *draft) registration(id string) *keptRegistration {
 	sv := d.service(id)
 	if sv == nil || sv.origin == fromFile || sv.parent != "" {
 		return nil
 	}
-	f := &serviceFile{Service: d.kept(sv)}
+	k := &keptRegistration{Service: d.keptService(sv)}
 	if sidecar := d.sidecarOf(id); sidecar != nil {
-		k := d.kept(sidecar)
-		f.Sidecar = &k
+		px := d.keptService(sidecar)
+		k.Sidecar = &px
 	}
-	return f
+	return k
 }
 
-func (d *draft) kept(sv *service) keptService {
+func (d *draft) keptService(sv *service) keptService {
 	k := keptService{Definition: sv.def, Token: sv.token}
 	for _, c := range d.checksOf(sv.def.ID) {
 		if c.part == ofService {
@@ -120,12 +140,12 @@ func (d *draft) kept(sv *service) keptService {
 
 func (c *healthCheck) kept() keptCheck { return keptCheck{Definition: c.def, Token: c.token} }
 
-// file is what is to be kept of a check by itself; nil for nothing.
-func (c *healthCheck) file() *checkFile {
+// lone is what is to be kept of a check by itself; nil for nothing.
+func (c *healthCheck) lone() *loneCheck {
 	if c == nil || c.part == ofService || c.origin == fromFile {
 		return nil
 	}
-	return &checkFile{Check: c.kept(), Maintenance: c.part == maintenance}
+	return &loneCheck{Check: c.kept(), Maintenance: c.part == maintenance}
 }
 
 // restore reads everything that is kept. Whatever cannot be read or makes no sense any more stops it, and is left as it is.
@@ -139,67 +159,73 @@ func (s *State) restore() error {
 	}
 	s.changing.Lock()
 	defer s.changing.Unlock()
+	var err error
+	if s.journal, err = dir.OpenJournal(journalFile, formatVersion, s.log); err != nil {
+		return err
+	}
 	d := s.draft()
-	names, err := dir.List(servicesDir)
-	if err != nil {
-		return err
-	}
-	for _, name := range names {
-		var f serviceFile
-		if err := dir.ReadVersioned(name, formatVersion, &f); err != nil {
-			return err
-		}
-		if err := d.restoreService(name, &f); err != nil {
-			return fmt.Errorf("%s: %w; correct the file, or move it away to go on without it", dir.Path(name), err)
-		}
-	}
-	if names, err = dir.List(checksDir); err != nil {
-		return err
-	}
-	for _, name := range names {
-		var f checkFile
-		if err := dir.ReadVersioned(name, formatVersion, &f); err != nil {
-			return err
-		}
-		id := f.Check.Definition.ID
-		if id == "" || name != fileName(checksDir, id) {
-			return fmt.Errorf("%s: this is not the name of the file of check %q; move it away", dir.Path(name), id)
-		}
-		if !d.restoreCheck(&f) {
-			s.stray[id] = &f
+	keys := slices.Sorted(maps.Keys(s.journal.All()))
+	slices.Reverse(keys) // the services before their checks
+	for _, key := range keys {
+		if err := d.restoreKey(key, s.journal.All()[key]); err != nil {
+			return fmt.Errorf("%s: %w; run the release that wrote it, or move the file away to go on without what it keeps", dir.Path(journalFile), err)
 		}
 	}
 	d.commit()
 	return nil
 }
 
-func (d *draft) restoreService(name string, f *serviceFile) error {
-	id := f.Service.Definition.ID
-	if id == "" || name != fileName(servicesDir, id) {
-		return fmt.Errorf("this is not the name of the file of service %q", id)
+// restoreKey takes up what a key of the journal keeps.
+func (d *draft) restoreKey(key string, data []byte) error {
+	if id, ok := strings.CutPrefix(key, serviceKeys); ok {
+		var k keptRegistration
+		if err := decodeKept(data, &k); err != nil || k.Service.Definition.ID != id {
+			return fmt.Errorf("service %q cannot be understood: %w", id, cmp.Or(err, errOtherID))
+		}
+		return d.restoreService(&k)
 	}
-	if err := d.restoreOne(&f.Service, ""); err != nil {
+	id, ok := strings.CutPrefix(key, checkKeys)
+	if !ok {
+		return fmt.Errorf("%q is not known to this release", key)
+	}
+	var k loneCheck
+	if err := decodeKept(data, &k); err != nil || k.Check.Definition.ID != id {
+		return fmt.Errorf("check %q cannot be understood: %w", id, cmp.Or(err, errOtherID))
+	}
+	if !d.restoreCheck(&k) {
+		d.s.stray[id] = &k
+	}
+	return nil
+}
+
+var errOtherID = errors.New("the definition has another id")
+
+func decodeKept(data []byte, v any) error {
+	dec := json.NewDecoder(bytes.NewReader(data))
+	dec.DisallowUnknownFields()
+	return dec.Decode(v)
+}
+
+func (d *draft) restoreService(k *keptRegistration) error {
+	if err := d.restoreOne(&k.Service, ""); err != nil {
 		return err
 	}
-	if f.Sidecar == nil {
+	if k.Sidecar == nil {
 		return nil
 	}
-	if f.Sidecar.Definition.ID != sidecarID(id) {
-		return fmt.Errorf("%q is not the id of the sidecar of %q", f.Sidecar.Definition.ID, id)
+	id := k.Service.Definition.ID
+	if k.Sidecar.Definition.ID != sidecarID(id) {
+		return fmt.Errorf("%q is not the id of the sidecar of %q", k.Sidecar.Definition.ID, id)
 	}
-	return d.restoreOne(f.Sidecar, id)
+	return d.restoreOne(k.Sidecar, id)
 }
 
 func (d *draft) restoreOne(k *keptService, parent string) error {
 	if err := d.admit(&k.Definition); err != nil {
 		return fmt.Errorf("service %q makes no sense any more: %w", k.Definition.ID, err)
 	}
-	if old := d.service(k.Definition.ID); old != nil {
-		// A registration was cut short that was to make a sidecar of a service. It was not acknowledged.
-		if parent != "" {
-			return nil
-		}
-		d.removeChecksOf(k.Definition.ID)
+	if d.service(k.Definition.ID) != nil {
+		return fmt.Errorf("service %q is there twice", k.Definition.ID)
 	}
 	sv := newService(&k.Definition, k.Token, fromAPI, parent)
 	d.putService(sv)
@@ -210,7 +236,7 @@ func (d *draft) restoreOne(k *keptService, parent string) error {
 }
 
 // restoreCheck takes up a check that was registered by itself, unless its service is not there.
-func (d *draft) restoreCheck(f *checkFile) bool {
+func (d *draft) restoreCheck(f *loneCheck) bool {
 	sv, err := d.checkedService(f.Check.Definition.ServiceID)
 	if err != nil {
 		return false
@@ -226,7 +252,7 @@ func (d *draft) restoreCheck(f *checkFile) bool {
 // restoreHealthCheck takes up a check. One that may not be run any more, say a script on an agent that runs none, stays
 // and is critical: it was not taken back.
 func (d *draft) restoreHealthCheck(k *keptCheck, sv *api.Service, p part) {
-	c := d.s.newHealthCheck(k.Definition.ID, &k.Definition, sv, k.Token, fromAPI, p)
+	c := d.newHealthCheck(k.Definition.ID, &k.Definition, sv, k.Token, fromAPI, p)
 	if p != maintenance {
 		if c.broken = check.Validate(&k.Definition, d.s.o.Scripts, false); c.broken != nil {
 			d.s.log.Warn("check is not run any more and is critical", "check", c.id, "service", k.Definition.ServiceID, "err", c.broken)

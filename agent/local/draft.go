@@ -11,25 +11,47 @@ import (
 // draft is a change of what is registered here, put together before anything is changed: what refuses a part of it refuses
 // all. It is made, written to disk and put into force with State.changing held.
 type draft struct {
-	s        *State
+	s *State
+	// under is a draft upon which this one builds, which is to be in force before; nil: what is in force already.
+	under    *draft
 	services map[string]*service                // nil: goes
 	checks   map[string]*healthCheck            // nil: goes
 	added    map[string]map[string]*healthCheck // checks that come, by service
-	roots    map[string]bool                    // services whose files may change
+	roots    map[string]bool                    // services whose records on disk may change
 	ports    map[int]int                        // how many more services have a port
+	kept     map[string][]byte                  // what is to be written to disk, by key; nil: goes
 }
 
 func (s *State) draft() *draft {
 	return &draft{
 		s: s, services: map[string]*service{}, checks: map[string]*healthCheck{}, added: map[string]map[string]*healthCheck{},
-		roots: map[string]bool{}, ports: map[int]int{},
+		roots: map[string]bool{}, ports: map[int]int{}, kept: map[string][]byte{},
 	}
+}
+
+// add takes over what another draft changes that builds upon this one.
+func (d *draft) add(upper *draft) {
+	maps.Copy(d.services, upper.services)
+	for id, c := range upper.checks {
+		if old := d.checks[id]; old != nil {
+			delete(d.added[old.def.ServiceID], id)
+		}
+		d.putAdded(id, c)
+	}
+	maps.Copy(d.roots, upper.roots)
+	for port, n := range upper.ports {
+		d.ports[port] += n
+	}
+	maps.Copy(d.kept, upper.kept)
 }
 
 // service returns a service as it is to be, or nil.
 func (d *draft) service(id string) *service {
 	if sv, ok := d.services[id]; ok {
 		return sv
+	}
+	if d.under != nil {
+		return d.under.service(id)
 	}
 	return d.s.services[id]
 }
@@ -39,20 +61,37 @@ func (d *draft) check(id string) *healthCheck {
 	if c, ok := d.checks[id]; ok {
 		return c
 	}
+	return d.checkBefore(id)
+}
+
+// checkBefore returns a check as it is without the draft, or nil.
+func (d *draft) checkBefore(id string) *healthCheck {
+	if d.under != nil {
+		return d.under.check(id)
+	}
 	return d.s.checks[id]
 }
 
 // checksOf returns the checks that a service, or the node, is to have, by id.
 func (d *draft) checksOf(service string) []*healthCheck {
 	var out []*healthCheck
-	for id, c := range d.s.byService[service] {
-		if _, touched := d.checks[id]; !touched {
-			out = append(out, c)
+	if d.under != nil {
+		out = slices.DeleteFunc(d.under.checksOf(service), func(c *healthCheck) bool { return d.touched(c.id) })
+	} else {
+		for id, c := range d.s.byService[service] {
+			if !d.touched(id) {
+				out = append(out, c)
+			}
 		}
 	}
 	out = slices.AppendSeq(out, maps.Values(d.added[service]))
 	slices.SortFunc(out, func(a, b *healthCheck) int { return cmp.Compare(a.id, b.id) })
 	return out
+}
+
+func (d *draft) touched(check string) bool {
+	_, ok := d.checks[check]
+	return ok
 }
 
 // sidecarOf returns the sidecar with which a service is registered, or nil.
@@ -92,13 +131,21 @@ func (d *draft) removeService(id string) {
 
 func (d *draft) putCheck(c *healthCheck) {
 	d.removeCheck(c.id)
-	d.checks[c.id] = c
+	d.putAdded(c.id, c)
+	d.touch(c)
+}
+
+// putAdded notes a check as it is to be, nil when it is to go.
+func (d *draft) putAdded(id string, c *healthCheck) {
+	d.checks[id] = c
+	if c == nil {
+		return
+	}
 	service := c.def.ServiceID
 	if d.added[service] == nil {
 		d.added[service] = map[string]*healthCheck{}
 	}
-	d.added[service][c.id] = c
-	d.touch(c)
+	d.added[service][id] = c
 }
 
 func (d *draft) removeCheck(id string) {
@@ -109,7 +156,7 @@ func (d *draft) removeCheck(id string) {
 	}
 }
 
-// touch notes whose file a check is in.
+// touch notes with whom a check is kept.
 func (d *draft) touch(c *healthCheck) {
 	if c.part != ofService {
 		return
@@ -122,6 +169,9 @@ func (d *draft) touch(c *healthCheck) {
 // usedPort tells whether a service other than the given one is to have a port.
 func (d *draft) usedPort(port int, but *service) bool {
 	n := d.s.ports[port] + d.ports[port]
+	if d.under != nil {
+		n += d.under.ports[port]
+	}
 	if but != nil && but.def.Port == port {
 		n--
 	}

@@ -28,7 +28,7 @@ func (s *State) LoadDefinitions(services []api.ServiceDefinition, checks []api.C
 // Reload replaces the services and checks of configuration files. What is defined as before goes on as it is, and what the
 // API has registered stays, unless a file defines the same id.
 func (s *State) Reload(services []api.ServiceDefinition, checks []api.CheckDefinition) error {
-	err := s.change(func(d *draft) error {
+	err := s.changeAlone(func(d *draft) error {
 		d.dropFiles()
 		// Those with sidecars first, so that no other takes their ports.
 		for _, again := range []bool{true, false} {
@@ -133,16 +133,14 @@ func (s *State) settleStray() error {
 	if len(s.stray) == 0 {
 		return nil
 	}
-	return s.change(func(d *draft) error {
+	return s.changeAlone(func(d *draft) error {
 		for id, f := range s.stray {
 			if d.restoreCheck(f) {
 				continue
 			}
 			service := f.Check.Definition.ServiceID
 			s.log.Warn("check forgotten, its service is not registered any more", "check", id, "service", service)
-			if err := s.o.Dir.Remove(fileName(checksDir, id)); err != nil {
-				return err
-			}
+			d.kept[checkKey(id)] = nil
 		}
 		clear(s.stray)
 		return nil

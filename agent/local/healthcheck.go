@@ -15,9 +15,9 @@ import (
 type part uint8
 
 const (
-	ofService   part = iota // in the definition of a service, in whose file it is kept
-	alone                   // by itself, with a file of its own
-	maintenance             // as a sign of maintenance, which runs nothing; it has a file of its own too
+	ofService   part = iota // in the definition of a service, with which it is kept
+	alone                   // by itself, and so it is kept
+	maintenance             // as a sign of maintenance, which runs nothing; it is kept by itself too
 )
 
 // healthCheck is a check that is registered here.
@@ -45,19 +45,19 @@ type runner interface{ Close() }
 
 // newHealthCheck makes a check of a definition that is valid, of the service or, when that is nil, of the node. It stands
 // as it did last, where that is known.
-func (s *State) newHealthCheck(id string, def *api.CheckDefinition, sv *api.Service, token string, from origin, p part) *healthCheck {
-	d := *def
-	d.ID, d.CheckID, d.Token, d.Namespace, d.Partition, d.ServiceID = id, "", "", "", "", ""
-	c := &healthCheck{id: id, def: d, token: token, origin: from, part: p}
+func (d *draft) newHealthCheck(id string, def *api.CheckDefinition, sv *api.Service, token string, from origin, p part) *healthCheck {
+	own := *def
+	own.ID, own.CheckID, own.Token, own.Namespace, own.Partition, own.ServiceID = id, "", "", "", "", ""
+	c := &healthCheck{id: id, def: own, token: token, origin: from, part: p}
 	v := &api.Check{
-		Node: s.o.Node.Node, CheckID: id, Name: d.Name, Status: cmp.Or(d.Status, api.Critical), Notes: d.Notes, ServiceTags: []string{},
-		Type: check.KindOf(&d),
+		Node: d.s.o.Node.Node, CheckID: id, Name: own.Name, Status: cmp.Or(own.Status, api.Critical), Notes: own.Notes, ServiceTags: []string{},
+		Type: check.KindOf(&own),
 	}
 	switch {
 	case p == ofService:
-		v.Interval, v.Timeout = shortDuration(d.Interval), shortDuration(d.Timeout)
+		v.Interval, v.Timeout = shortDuration(own.Interval), shortDuration(own.Timeout)
 	case p == alone:
-		v.Interval, v.Timeout = d.Interval.String(), d.Timeout.String()
+		v.Interval, v.Timeout = own.Interval.String(), own.Timeout.String()
 		if from == fromFile {
 			v.Type = "" // as the public API shows it
 		}
@@ -71,18 +71,19 @@ func (s *State) newHealthCheck(id string, def *api.CheckDefinition, sv *api.Serv
 		c.def.Name = v.Name
 	}
 	c.value = v
-	s.inherit(c, def.Status != "" && from == fromAPI)
+	d.inherit(c, def.Status != "" && from == fromAPI)
 	return c
 }
 
 // inherit takes over the last result of the check of the same id, unless whoever registers it says what its status is.
-func (s *State) inherit(c *healthCheck, said bool) {
+func (d *draft) inherit(c *healthCheck, said bool) {
 	if c.part == maintenance {
 		return
 	}
+	s := d.s
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if old := s.checks[c.id]; old != nil {
+	if old := d.checkBefore(c.id); old != nil {
 		if !said && old.def.ServiceID == c.def.ServiceID && old.part != maintenance && check.KindOf(&old.def) == check.KindOf(&c.def) {
 			c.value.Status, c.value.Output = old.value.Status, old.value.Output
 		}
@@ -252,7 +253,8 @@ func (s *State) reap(c *healthCheck) {
 	}
 	s.log.Warn("service deregistered, it has been critical for too long",
 		"service", c.def.ServiceID, "check", c.id, "after", c.def.DeregisterCriticalServiceAfter)
-	if err := s.deregisterService(c.def.ServiceID); err != nil {
+	err := s.changeLocked(func(d *draft) error { return d.deregisterService(c.def.ServiceID) })
+	if err != nil {
 		s.log.Error("critical service not deregistered", "service", c.def.ServiceID, "err", err)
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"cmp"
 	"context"
 	"crypto/tls"
+	"errors"
 	"log/slog"
 	"net"
 	"net/http"
@@ -62,7 +63,10 @@ type State struct {
 	// services and checks there are, together with mu: who holds either may look, who changes holds both.
 	changing sync.Mutex
 	closed   bool                  // guarded by changing
-	stray    map[string]*checkFile // guarded by changing: checks of services that are not there yet, by id
+	journal  *datadir.Journal      // guarded by changing: what is registered, on disk; nil: nothing is kept
+	stray    map[string]*loneCheck // guarded by changing: checks of services that are not there yet, by id
+
+	queue queue // of changes
 
 	// mu is held for work in memory only, and guards what is below. No check is closed, and no probe waited for, with mu
 	// held: a check may be waiting for it to tell its result.
@@ -89,6 +93,9 @@ func New(o Options) (*State, error) {
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	if err := s.restore(); err != nil {
 		s.cancel()
+		if s.journal != nil {
+			err = errors.Join(err, s.journal.Close())
+		}
 		return nil, err
 	}
 	if o.Dir != nil {
@@ -102,7 +109,7 @@ func empty(o Options, log *slog.Logger) *State {
 	return &State{
 		o:         o,
 		log:       log,
-		stray:     map[string]*checkFile{},
+		stray:     map[string]*loneCheck{},
 		services:  map[string]*service{},
 		checks:    map[string]*healthCheck{},
 		byService: map[string]map[string]*healthCheck{},
@@ -133,7 +140,11 @@ func (s *State) Close() error {
 	s.mu.Unlock()
 	closeAll(running)
 	s.wg.Wait()
-	return s.writeStatuses()
+	err := s.writeStatuses()
+	if s.journal != nil {
+		err = errors.Join(err, s.journal.Close())
+	}
+	return err
 }
 
 // errClosed is what a registration with an agent that stops is answered.

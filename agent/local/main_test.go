@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"net"
 	"os"
-	"path/filepath"
 	"reflect"
 	"slices"
 	"strings"
@@ -393,18 +392,26 @@ func crash(t *testing.T, dir *datadir.Dir) *datadir.Dir {
 	return mustOpen(t, to)
 }
 
-// files lists what is in the data directory apart from statuses.
-func files(t *testing.T, dir *datadir.Dir) int {
+const journal = "local/registrations"
+
+// kept counts what is kept of registrations, without statuses.
+func kept(t *testing.T, dir *datadir.Dir) int {
 	t.Helper()
-	n := 0
-	for _, sub := range []string{"services", "checks"} {
-		names, err := filepath.Glob(dir.Path("local", sub, "*"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		n += len(names)
+	j, err := crash(t, dir).OpenJournal(journal, 1, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
 	}
-	return n
+	defer j.Close()
+	return len(j.All())
+}
+
+func read(t *testing.T, dir *datadir.Dir, name string) string {
+	t.Helper()
+	data, err := dir.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(data)
 }
 
 func registerNode(name string, reg api.Registration) verb.Command {

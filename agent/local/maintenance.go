@@ -40,7 +40,7 @@ func (s *State) NodeMaintenance(enable bool, reason, token string) error {
 func (d *draft) maintain(def api.CheckDefinition, sv *api.Service, enable bool, token string) {
 	switch on := d.check(def.ID) != nil; {
 	case enable && !on:
-		d.putCheck(d.s.newHealthCheck(def.ID, &def, sv, token, fromAPI, maintenance))
+		d.putCheck(d.newHealthCheck(def.ID, &def, sv, token, fromAPI, maintenance))
 	case !enable && on:
 		d.removeCheck(def.ID)
 	}

@@ -1,10 +1,12 @@
 package local_test
 
 import (
+	"errors"
 	"fmt"
+	"log/slog"
 	"os"
-	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -77,8 +79,8 @@ func TestRestartKeepsEverything(t *testing.T) {
 			t.Errorf("the tokens are not kept: %v", tokens)
 		}
 		must(again.NodeMaintenance(false, "", ""))
-		if n := files(t, dir); n != 0 {
-			t.Errorf("%d files are left of nothing", n)
+		if n := kept(t, dir); n != 0 {
+			t.Errorf("%d are kept of nothing", n)
 		}
 	})
 }
@@ -123,29 +125,18 @@ func ids(h *host) string {
 	return strings.Join(out, " ")
 }
 
-// A kill between two files of one change leaves either what was or what was to be, and nothing that cannot be removed.
-func TestKillBetweenTwoFiles(t *testing.T) {
+// A service that becomes another's sidecar is kept once, and can be removed.
+func TestServiceBecomesASidecar(t *testing.T) {
 	dir := mustOpen(t, t.TempDir())
 	h := start(t, withDir(nil, dir))
 	h.register(`{"Name": "web-sidecar-proxy", "Port": 5, "Kind": "connect-proxy", "Proxy": {"DestinationServiceName": "web"}, "Check": {"TTL": "1h"}}`)
-	old, err := filepath.Glob(dir.Path("local", "services", "*"))
-	if err != nil || len(old) != 1 {
-		t.Fatal(old, err)
-	}
-	data, err := os.ReadFile(old[0])
-	if err != nil {
-		t.Fatal(err)
-	}
 	h.register(`{"Name": "web", "Port": 80, "Connect": {"SidecarService": {"Port": 6}}}`)
-	if n := files(t, dir); n != 1 {
-		t.Errorf("%d files, want one", n)
-	}
 	h.stop()
-	if err := os.WriteFile(old[0], data, 0o600); err != nil {
-		t.Fatal(err)
+	if n := kept(t, dir); n != 1 {
+		t.Errorf("%d are kept, want one", n)
 	}
 	again := start(t, withDir(nil, dir))
-	if s, _ := again.Service("web-sidecar-proxy"); s == nil || s.Port != 5 {
+	if s, _ := again.Service("web-sidecar-proxy"); s == nil || s.Port != 6 {
 		t.Errorf("the sidecar is %+v", s)
 	}
 	for _, id := range []string{"web", "web-sidecar-proxy"} {
@@ -153,8 +144,45 @@ func TestKillBetweenTwoFiles(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	if n := files(t, dir); n != 0 {
-		t.Errorf("%d files are left of nothing", n)
+	if n := kept(t, dir); n != 0 {
+		t.Errorf("%d are kept of nothing", n)
+	}
+}
+
+// Whatever a crash has left of the last change, it is there as a whole or not at all, and what was acknowledged before it is.
+func TestTornRegistration(t *testing.T) {
+	dir := mustOpen(t, t.TempDir())
+	h := start(t, withDir(nil, dir))
+	h.register(`{"Name": "db", "Check": {"TTL": "1h"}}`)
+	before, err := os.ReadFile(dir.Path(journal))
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.register(`{"Name": "web", "Checks": [{"TTL": "1h"}, {"TTL": "1h"}], "Connect": {"SidecarService": {"Port": 6, "Check": {"TTL": "1h"}}}}`)
+	all := h.all()
+	h.stop()
+	after, err := os.ReadFile(dir.Path(journal))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for n := len(before); n <= len(after); n += max(1, min(37, len(after)-n)) {
+		if err := os.WriteFile(dir.Path(journal), after[:n], 0o600); err != nil {
+			t.Fatal(err)
+		}
+		h := start(t, withDir(nil, dir))
+		switch n {
+		case len(after):
+			h.is(all)
+		default:
+			h.is("db | service:db=critical")
+			if torn := n > len(before); h.logged("is cut off") == 1 != torn {
+				t.Errorf("cut after %d bytes of %d, the log says %s", n, len(after), h.log)
+			}
+		}
+		h.stop()
+		if n == len(after) {
+			return
+		}
 	}
 }
 
@@ -196,30 +224,24 @@ func TestDamagedFilesStopTheStart(t *testing.T) {
 	h.register(web)
 	h.registerCheck(`{"Name": "mem", "TTL": "1h"}`)
 	h.stop()
-	for _, sub := range []string{"services/*.json", "checks/*.json", "status.json"} {
-		names, err := filepath.Glob(dir.Path("local", sub))
-		if err != nil || len(names) != 1 {
-			t.Fatal(sub, names, err)
-		}
-		good, err := os.ReadFile(names[0])
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, bad := range []string{"", "{", `{"version":1,"data":[]}`, `{"version":9,"data":{}}`, `{"version":1,"data":{"Odd":1}}`, string(good[:len(good)/2])} {
-			if sub == "status.json" && strings.Contains(bad, "Odd") {
-				continue // a check may be called so
-			}
-			if err := os.WriteFile(names[0], []byte(bad), 0o600); err != nil {
+	flipped := func(good string) string { return good[:60] + string(good[60]^1) + good[61:] }
+	for file, bad := range map[string][]string{
+		"local/status.json": {"", "{", `{"version":1,"data":[]}`, `{"version":9,"data":{}}`},
+		journal:             {"", "{", "parley journal 9\n", flipped(read(t, dir, journal))},
+	} {
+		good := read(t, dir, file)
+		for _, bad := range bad {
+			if err := os.WriteFile(dir.Path(file), []byte(bad), 0o600); err != nil {
 				t.Fatal(err)
 			}
-			if _, err := tryStart(t, withDir(nil, dir)); err == nil || !strings.Contains(err.Error(), names[0]) {
-				t.Errorf("%s with %q: %v, want an error that names it", names[0], bad, err)
+			if _, err := tryStart(t, withDir(nil, dir)); err == nil || !strings.Contains(err.Error(), dir.Path(file)) || strings.Contains(err.Error(), "\n") {
+				t.Errorf("%s with %q: %v, want an error that names it", file, bad, err)
 			}
-			if now, err := os.ReadFile(names[0]); err != nil || string(now) != bad {
-				t.Errorf("%s was written over: %q, %v", names[0], now, err)
+			if now := read(t, dir, file); now != bad {
+				t.Errorf("%s was written over: %q", file, now)
 			}
 		}
-		if err := os.WriteFile(names[0], good, 0o600); err != nil {
+		if err := os.WriteFile(dir.Path(file), []byte(good), 0o600); err != nil {
 			t.Fatal(err)
 		}
 		dir.Close()
@@ -227,23 +249,36 @@ func TestDamagedFilesStopTheStart(t *testing.T) {
 	}
 	again := start(t, withDir(nil, dir))
 	again.is("web | mem=critical service:web=passing")
-	again.stop()
+}
 
-	// What is whole but makes no sense here is not dropped either.
-	names, _ := filepath.Glob(dir.Path("local", "services", "*.json"))
-	good, _ := os.ReadFile(names[0])
-	bad := strings.Replace(string(good), `"Port":80`, `"Port":80000`, 1)
-	if err := os.WriteFile(names[0], []byte(bad), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := tryStart(t, withDir(nil, dir)); err == nil || !strings.Contains(err.Error(), names[0]) || !strings.Contains(err.Error(), "Port 80000") {
-		t.Errorf("with a port out of range: %v", err)
-	}
-	if err := os.Rename(names[0], dir.Path("local", "services", "other.json")); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := tryStart(t, withDir(nil, dir)); err == nil || !strings.Contains(err.Error(), "other.json") {
-		t.Errorf("with a file of another name: %v", err)
+// What is whole but makes no sense here is not dropped either.
+func TestKeptThatMakesNoSense(t *testing.T) {
+	sidecar := `{"Definition":{"ID":"web-sidecar-proxy","Name":"x","Port":9,"Kind":"connect-proxy","Proxy":{"DestinationServiceName":"web"}}}`
+	for _, c := range []struct{ key, value, want string }{
+		{"service/web", `{"Service":{"Definition":{"ID":"web","Name":"web","Port":80000}}}`, "Port 80000"},
+		{"service/db", `{"Service":{"Definition":{"ID":"web","Name":"web"}}}`, `service "db" cannot be understood: the definition has another id`},
+		{"service/web", `{"Service":{"Definition":{"ID":"web","Name":"web"}},"Odd":1}`, `unknown field "Odd"`},
+		{"service/web", `{"Service":`, `service "web" cannot be understood`},
+		{"service/db", `{"Service":{"Definition":{"ID":"db","Name":"db"}},"Sidecar":` + sidecar + `}`, `not the id of the sidecar`},
+		{"check/mem", `{"Check":{"Definition":{"ID":"cpu"}}}`, `check "mem" cannot be understood`},
+		{"check/mem", `[]`, `check "mem" cannot be understood`},
+		{"node/x", `{}`, `"node/x" is not known`},
+	} {
+		dir := mustOpen(t, t.TempDir())
+		j, err := dir.OpenJournal(journal, 1, slog.New(slog.DiscardHandler))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := errors.Join(j.Append([]datadir.Change{{Key: c.key, Value: []byte(c.value)}}), j.Close()); err != nil {
+			t.Fatal(err)
+		}
+		before := read(t, dir, journal)
+		if _, err := tryStart(t, withDir(nil, dir)); err == nil || !strings.Contains(err.Error(), dir.Path(journal)) || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s = %s: %v, want %s", c.key, c.value, err, c.want)
+		}
+		if read(t, dir, journal) != before {
+			t.Errorf("%s = %s: the file was changed", c.key, c.value)
+		}
 	}
 }
 
@@ -277,16 +312,72 @@ func TestDiskThatRefuses(t *testing.T) {
 	dir := mustOpen(t, t.TempDir())
 	h := start(t, withDir(nil, dir))
 	h.register(web)
-	if err := os.RemoveAll(dir.Path("local", "services")); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(dir.Path("local", "services"), nil, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if err := h.tryRegister(`{"Name": "db"}`, "", false); err == nil || !strings.Contains(err.Error(), `keep service "db"`) {
+	mend := h.BreakJournal()
+	if err := h.tryRegister(`{"Name": "db"}`, "", false); err == nil || !strings.Contains(err.Error(), "nothing is changed") || !strings.Contains(err.Error(), dir.Path(journal)) {
 		t.Errorf("registered without being kept: %v", err)
 	}
 	h.is("web | service:web=passing")
+	if kept := start(t, withDir(nil, crash(t, dir))).all(); kept != h.all() {
+		t.Errorf("kept is %s", kept)
+	}
+	mend()
+	h.register(`{"Name": "late"}`)
+	if kept := start(t, withDir(nil, crash(t, dir))).all(); kept != h.all() {
+		t.Errorf("kept is %s", kept)
+	}
+}
+
+// Registrations that arrive together are carried out as if they had come one after the other, and each is on disk when it is answered.
+func TestManyAtOnce(t *testing.T) {
+	dir := mustOpen(t, t.TempDir())
+	h := start(t, withDir(nil, dir))
+	var many sync.WaitGroup
+	for client := range 8 {
+		many.Go(func() {
+			for i := range 30 {
+				own := fmt.Sprintf("own-%d-%d", client, i%5)
+				if err := h.tryRegister(fmt.Sprintf(`{"Name": %q, "Port": %d, "Check": {"TTL": "1h"}}`, own, i), "", true); err != nil {
+					t.Error(err)
+				}
+				shared := fmt.Sprintf(`{"Name": "shared", "Port": %d, "Check": {"CheckID": "c-%d", "TTL": "1h"}, "Connect": {"SidecarService": {}}}`, client, client)
+				if err := h.tryRegister(shared, "", true); err != nil {
+					t.Error(err)
+				}
+				if err := h.tryRegister(`{"Name": "bad", "Port": 70000}`, "", true); api.StatusOf(err) != 400 {
+					t.Errorf("a wrong port: %v", err)
+				}
+				if i%7 == 0 {
+					if err := h.DeregisterService(own); err != nil {
+						t.Error(err)
+					}
+				}
+				// Of two that claim one CheckID, one is refused, whoever came first.
+				if err := h.tryRegister(fmt.Sprintf(`{"Name": "rival-%d", "Check": {"CheckID": "one", "TTL": "1h"}}`, client), "", false); err != nil && api.StatusOf(err) != 400 {
+					t.Error(err)
+				}
+				if err := h.DeregisterService(fmt.Sprintf("rival-%d", client)); err != nil && api.StatusOf(err) != 404 {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	many.Wait()
+	if s, _ := h.Service("shared"); h.Check(fmt.Sprintf("c-%d", s.Port)) == nil {
+		t.Errorf("shared has port %d and not the check that came with it: %s", s.Port, h.all())
+	}
+	want := h.all()
+	if n := strings.Count(want, "c-"); n != 1 {
+		t.Errorf("shared has %d checks: %s", n, want)
+	}
+	again := start(t, withDir(nil, crash(t, dir)))
+	if got := again.all(); got != want {
+		t.Errorf("killed, it is\n%s\nwas\n%s", got, want)
+	}
+	for _, s := range h.Services() {
+		if same, _ := again.Service(s.ID); same == nil || same.Port != s.Port {
+			t.Errorf("service %s is %+v, was %+v", s.ID, same, s)
+		}
+	}
 }
 
 func TestDefinitionsOfFiles(t *testing.T) {
@@ -323,8 +414,8 @@ func TestDefinitionsOfFiles(t *testing.T) {
 		all := "mine px px-sidecar-proxy w1 | node-ttl=passing on w1=passing service:px-sidecar-proxy:1=critical service:px-sidecar-proxy:2=passing service:w1=warning"
 		settle()
 		s.has(all)
-		if n := files(t, dir); n != 2 {
-			t.Errorf("%d files; what files define is not kept", n)
+		if n := kept(t, dir); n != 2 {
+			t.Errorf("%d are kept; what files define is not", n)
 		}
 
 		// A reload that changes nothing disturbs nothing.
@@ -380,7 +471,7 @@ func TestDefinitionsOfFiles(t *testing.T) {
 		settle()
 		h.is("mine |")
 		s.has("mine |")
-		if h.logged("check forgotten") != 1 || files(t, dir) != 1 {
+		if h.logged("check forgotten") != 1 || kept(t, dir) != 1 {
 			t.Error("a check without its service is kept")
 		}
 
@@ -388,8 +479,8 @@ func TestDefinitionsOfFiles(t *testing.T) {
 		must(h.Reload(services(`{"name": "mine", "port": 7}`), nil))
 		must(h.Reload(nil, nil))
 		h.is("|")
-		if n := files(t, dir); n != 0 {
-			t.Errorf("%d files are left", n)
+		if n := kept(t, dir); n != 0 {
+			t.Errorf("%d are kept", n)
 		}
 	})
 }

@@ -14,28 +14,6 @@ import (
 // serverService is the service by which servers are found. On a server it is the leader's to register.
 const serverService = "consul"
 
-// change makes a change of what is registered here: what do puts into the draft is written to disk, then comes into force.
-func (s *State) change(do func(d *draft) error) error {
-	s.changing.Lock()
-	defer s.changing.Unlock()
-	return s.changeLocked(do)
-}
-
-func (s *State) changeLocked(do func(d *draft) error) error {
-	if s.closed {
-		return errClosed
-	}
-	d := s.draft()
-	if err := do(d); err != nil {
-		return err
-	}
-	if err := d.write(); err != nil {
-		return err
-	}
-	d.commit()
-	return nil
-}
-
 // RegisterService adds or replaces a service with its checks and sidecar: all of it or nothing. With replaceChecks, those of
 // its checks that are not in the definition are removed. It is on disk when this returns; the catalog follows.
 func (s *State) RegisterService(def *api.ServiceDefinition, token string, replaceChecks bool) error {
@@ -137,7 +115,7 @@ func (d *draft) serviceChecks(sv *service, defs []api.CheckDefinition) ([]*healt
 		if slices.ContainsFunc(out, func(c *healthCheck) bool { return c.id == id }) {
 			return nil, invalid("CheckID %q is given twice in the definition of service %q", id, sv.def.ID)
 		}
-		out = append(out, d.s.newHealthCheck(id, def, sv.value, cmp.Or(def.Token, sv.token), sv.origin, ofService))
+		out = append(out, d.newHealthCheck(id, def, sv.value, cmp.Or(def.Token, sv.token), sv.origin, ofService))
 	}
 	return out, nil
 }
@@ -175,7 +153,7 @@ func (d *draft) registerCheck(def *api.CheckDefinition, token string, from origi
 	if err != nil {
 		return err
 	}
-	d.putCheck(d.s.newHealthCheck(id, &named, sv, cmp.Or(def.Token, token), from, alone))
+	d.putCheck(d.newHealthCheck(id, &named, sv, cmp.Or(def.Token, token), from, alone))
 	return nil
 }
 
@@ -200,20 +178,15 @@ func (d *draft) value(sv *service) *api.Service {
 
 // DeregisterService removes a service with its checks and its sidecar.
 func (s *State) DeregisterService(id string) error {
-	s.changing.Lock()
-	defer s.changing.Unlock()
-	return s.deregisterService(id)
+	return s.change(func(d *draft) error { return d.deregisterService(id) })
 }
 
-// deregisterService is called with changing held.
-func (s *State) deregisterService(id string) error {
-	return s.changeLocked(func(d *draft) error {
-		if d.service(id) == nil {
-			return unknownService(id)
-		}
-		d.removeService(id)
-		return nil
-	})
+func (d *draft) deregisterService(id string) error {
+	if d.service(id) == nil {
+		return unknownService(id)
+	}
+	d.removeService(id)
+	return nil
 }
 
 // DeregisterCheck removes a check.

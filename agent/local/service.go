@@ -59,7 +59,7 @@ func newService(def *api.ServiceDefinition, token string, from origin, parent st
 	return &service{def: d, token: token, origin: from, parent: parent, value: &value}
 }
 
-// root is the id of the service in whose file this one is kept.
+// root is the id of the service with which this one is kept.
 func (sv *service) root() string {
 	if sv.parent != "" {
 		return sv.parent

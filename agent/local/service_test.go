@@ -197,7 +197,7 @@ func TestInvalidDefinitionsChangeNothing(t *testing.T) {
 	h := start(t, o)
 	h.register(web)
 	h.registerCheck(`{"Name": "mine", "TTL": "1h"}`)
-	before, kept := h.all(), files(t, dir)
+	before, n := h.all(), kept(t, dir)
 	px := `"Kind": "connect-proxy", "Name": "x", "Port": 1`
 	for _, c := range []struct{ def, says string }{
 		{`{"Name": ""}`, "service name"},
@@ -261,8 +261,8 @@ func TestInvalidDefinitionsChangeNothing(t *testing.T) {
 			t.Errorf("%s\n\tis answered %v, want %d and %q", c.def, err, c.status, c.says)
 		}
 	}
-	if h.all() != before || files(t, dir) != kept {
-		t.Errorf("registered is\n%s and %d files\nwant\n%s and %d", h.all(), files(t, dir), before, kept)
+	if h.all() != before || kept(t, dir) != n {
+		t.Errorf("registered is\n%s, %d kept\nwant\n%s, %d", h.all(), kept(t, dir), before, n)
 	}
 	if s, _ := h.Service("web"); s.Port != 80 {
 		t.Error("the service was changed by a definition that was refused")

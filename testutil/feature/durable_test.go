@@ -1,6 +1,7 @@
 package feature
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -137,29 +138,91 @@ func TestRestartKeepsEverything(t *testing.T) {
 	}
 }
 
-// TestCorruptFile refuses a registration that cannot be read, names it, and leaves it alone.
+// TestCorruptFile refuses registrations that cannot be read, names their file, and leaves it alone.
 func TestCorruptFile(t *testing.T) {
 	a := testutil.Durable(t, "durable", "-server", "-bootstrap-expect=1")
 	a.Start()
 	a.WaitLeader()
 	a.Must("services", "register", "-name=web", "-port=80")
+	a.Must("services", "register", "-name=db", "-port=81")
 	a.Stop()
-	files, err := filepath.Glob(filepath.Join(a.DataDir, "local", "services", "*"))
-	if err != nil || len(files) != 1 {
-		t.Fatalf("the registration's file: %v, %v", files, err)
-	}
-	if err := os.WriteFile(files[0], []byte(`{"ver`), 0o600); err != nil {
+	file := filepath.Join(a.DataDir, "local", "registrations")
+	good, err := os.ReadFile(file)
+	if err != nil {
 		t.Fatal(err)
 	}
-	before := a.Log()
-	a.Start()
-	if code := a.ExitCode(); code != 1 {
-		t.Errorf("exit status %d", code)
+	flipped := bytes.Replace(good, []byte(`"Port":80`), []byte(`"Port":90`), 1)
+	for _, bad := range [][]byte{[]byte(`{"ver`), flipped} {
+		if err := os.WriteFile(file, bad, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		before := a.Log()
+		a.Start()
+		if code := a.ExitCode(); code != 1 {
+			t.Errorf("exit status %d", code)
+		}
+		if said := strings.TrimPrefix(a.Log(), before); !strings.Contains(said, file) || !strings.Contains(said, "at offset") {
+			t.Errorf("the file is not named: %s", said)
+		}
+		if data, err := os.ReadFile(file); err != nil || !bytes.Equal(data, bad) {
+			t.Errorf("the file was changed: %q, %v", data, err)
+		}
 	}
-	if said := strings.TrimPrefix(a.Log(), before); !strings.Contains(said, filepath.Base(files[0])) {
-		t.Errorf("the file is not named: %s", said)
+}
+
+// TestKillLosesNoRegistration kills an agent while several clients register services with it, many times: those that were acknowledged
+// are there, each whole.
+func TestKillLosesNoRegistration(t *testing.T) {
+	a := testutil.Durable(t, "durable", "-server", "-bootstrap-expect=1")
+	rounds := 8
+	if testing.Short() {
+		rounds = 2
 	}
-	if data, err := os.ReadFile(files[0]); err != nil || string(data) != `{"ver` {
-		t.Errorf("the file was changed: %q, %v", data, err)
+	acked := map[string]bool{}
+	for round := range rounds {
+		a.Start()
+		a.WaitLeader()
+		services, _, err := a.API.Agent().Services(t.Context(), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		checks, _, err := a.API.Agent().Checks(t.Context(), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for id := range acked {
+			if _, ok := services[id]; !ok {
+				t.Fatalf("round %d: %s of %d acknowledged registrations is lost", round, id, len(acked))
+			}
+		}
+		for id := range services {
+			if _, ok := checks["service:"+id]; !ok {
+				t.Errorf("round %d: %s is there without its check", round, id)
+			}
+		}
+		ctx, stop := context.WithCancel(t.Context())
+		var mu sync.Mutex
+		var clients sync.WaitGroup
+		for client := range 8 {
+			clients.Go(func() {
+				for i := 0; ctx.Err() == nil; i++ {
+					def := &api.ServiceDefinition{Name: fmt.Sprintf("s-%d-%d-%d", round, client, i), Port: 80, Check: &api.CheckDefinition{TTL: api.Duration(time.Hour)}}
+					if a.API.Agent().RegisterService(ctx, def, false, nil) != nil {
+						return
+					}
+					mu.Lock()
+					acked[def.Name] = true
+					mu.Unlock()
+				}
+			})
+		}
+		time.Sleep(time.Duration(50+37*round%100) * time.Millisecond) // the moment of the kill is any
+		a.Kill()
+		stop()
+		clients.Wait()
 	}
+	if len(acked) == 0 {
+		t.Error("nothing was registered")
+	}
+	t.Logf("%d acknowledged registrations survived %d kills", len(acked), rounds)
 }
