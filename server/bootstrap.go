@@ -33,6 +33,11 @@ func (s *Server) hurryAlone() {
 		return
 	}
 	servers := f.Configuration().Servers
+	self := func(srv raft.Server) bool { return srv.ID == raft.ServerID(s.opts.NodeID) }
+	if len(servers) > 0 && !slices.ContainsFunc(servers, self) {
+		s.log.Warn("this server is none of those that its own log names: it waits for their leader to add it; if its node id was changed by accident, put the former one back into the file node-id",
+			"node_id", s.opts.NodeID, "servers", len(servers), "one_of_them", string(servers[0].ID))
+	}
 	if len(servers) != 1 || servers[0].ID != raft.ServerID(s.opts.NodeID) || servers[0].Suffrage != raft.Voter {
 		return
 	}
