@@ -1,6 +1,7 @@
 package command
 
 import (
+	"errors"
 	"fmt"
 	"strconv"
 
@@ -13,8 +14,52 @@ func operatorCommand() *cli.Command {
 	return &cli.Command{Name: "operator", Usage: "tools for those who run the servers", Category: aboutCluster, Subcommands: []*cli.Command{
 		{Name: "raft", Usage: "the replication among the servers", Subcommands: []*cli.Command{
 			{Name: "list-peers", Usage: "list the servers that replicate the state", Flags: clientFlags(), Action: withClient(listPeers)},
+			{
+				Name: "remove-peer", Usage: "take a server that does not come back out of the replication",
+				Description: "One that is alive is taken in again: have it leave instead (parley leave).",
+				Flags: clientFlags(
+					&cli.StringFlag{Name: "id", Usage: "the server's id"},
+					&cli.StringFlag{Name: "address", Usage: "or its address, host:port"},
+				),
+				Action: withClient(removePeer),
+			},
+			{
+				Name: "transfer-leader", Usage: "have the leader hand over to another server",
+				Flags:  clientFlags(&cli.StringFlag{Name: "id", Usage: "to the server of this id, to the one that suits best if not given"}),
+				Action: withClient(transferLeader),
+			},
 		}},
 	}}
+}
+
+func removePeer(c *cli.Context, client *api.Client) error {
+	if err := takes(c, 0, 0); err != nil {
+		return err
+	}
+	id, address := c.String("id"), c.String("address")
+	if (id == "") == (address == "") {
+		return failed(errors.New("one of -id and -address names the server"), "removing peer")
+	}
+	if err := client.Operator().RemovePeer(c.Context, id, address, nil); err != nil {
+		return failed(err, "removing peer")
+	}
+	what, name := "id", id
+	if id == "" {
+		what, name = "address", address
+	}
+	fmt.Fprintf(c.App.Writer, "Removed peer with %s %q\n", what, name)
+	return nil
+}
+
+func transferLeader(c *cli.Context, client *api.Client) error {
+	if err := takes(c, 0, 0); err != nil {
+		return err
+	}
+	if err := client.Operator().TransferLeader(c.Context, c.String("id"), nil); err != nil {
+		return failed(err, "transferring leadership")
+	}
+	fmt.Fprintln(c.App.Writer, "Success")
+	return nil
 }
 
 func listPeers(c *cli.Context, client *api.Client) error {

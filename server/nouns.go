@@ -27,6 +27,7 @@ func types() core.Types {
 			ca.Install{}, ca.SetConfiguration{},
 			coordinate.Update{},
 			query.Create{}, query.Update{}, query.Delete{},
+			operator.RemovePeer{}, operator.TransferLeader{},
 		},
 		[]verb.Query{
 			catalog.Nodes{}, catalog.NodeByID{}, catalog.Node{}, catalog.Services{}, catalog.Instances{},

@@ -99,7 +99,7 @@ func New(o Options) (_ *Server, err error) {
 	}
 	keeper := newSessionKeeper()
 	s.Core, err = core.New(core.Options{
-		Datacenter: o.Datacenter, Types: types(), Authorizer: o.Authorizer, Leader: o.Leader, Loops: append(loops(o), keeper.loop()), Memory: keeper, Servers: s,
+		Datacenter: o.Datacenter, Types: types(), Authorizer: o.Authorizer, Leader: o.Leader, Loops: append(loops(o), keeper.loop()), Memory: keeper, Actor: s, Servers: s,
 		Raft: cfg, Logs: s.storage.logs, Stable: s.storage.stable, Snapshots: s.storage.snapshots, Transport: s.transport,
 		Admit: s.storage.room.admit,
 		Hold:  o.Hold, DefaultWait: o.DefaultWait, MaxWait: o.MaxWait, Measure: measure, Logger: o.Logger,
@@ -158,7 +158,7 @@ func (s *Server) StepDown() {
 	if s.Raft().State() != raft.Leader || s.voters() < 2 {
 		return
 	}
-	if err := s.Raft().LeadershipTransfer().Error(); err != nil {
+	if err := s.TransferLeadership(context.Background(), ""); err != nil {
 		s.log.Warn("leadership was not handed over, the others will elect", "err", err)
 	}
 }

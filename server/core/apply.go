@@ -85,6 +85,9 @@ func (c *Core) applyHere(ctx context.Context, e verb.Envelope, cmd verb.Command)
 	if l, ok := cmd.(verb.AtLeader); ok {
 		return c.applyAtLeader(ctx, tx, l)
 	}
+	if a, ok := cmd.(verb.Action); ok {
+		return c.act(ctx, tx, a)
+	}
 	if c.opts.Admit != nil {
 		if err := c.opts.Admit(); err != nil {
 			return verb.Result{}, err
@@ -102,6 +105,26 @@ func (c *Core) applyAtLeader(ctx context.Context, tx *state.Tx, cmd verb.AtLeade
 		return verb.Result{}, appendError(err)
 	}
 	if err != nil {
+		return verb.Result{}, err
+	}
+	raw, err := codec.Encode(v)
+	return verb.Result{Raw: raw}, err
+}
+
+// act has this server, which leads, do what is no change of the state.
+func (c *Core) act(ctx context.Context, tx *state.Tx, a verb.Action) (verb.Result, error) {
+	term, ok := c.leading()
+	if !ok {
+		return verb.Result{}, verb.ErrNotLeader
+	}
+	ctx, release := within(ctx, term)
+	defer release()
+	v, err := a.Act(ctx, tx, c.opts.Actor)
+	switch {
+	case errors.Is(err, raft.ErrNotLeader), errors.Is(err, raft.ErrLeadershipLost), errors.Is(err, raft.ErrRaftShutdown),
+		errors.Is(err, raft.ErrEnqueueTimeout), errors.Is(err, raft.ErrLeadershipTransferInProgress):
+		return verb.Result{}, appendError(err)
+	case err != nil:
 		return verb.Result{}, err
 	}
 	raw, err := codec.Encode(v)

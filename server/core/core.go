@@ -36,6 +36,8 @@ type Options struct {
 	Loops []Loop
 	// Memory is what this server keeps in memory while it leads, for commands that are verb.AtLeader.
 	Memory verb.Leader
+	// Actor carries out what a command that is a verb.Action wants.
+	Actor verb.Actor
 	// Servers answers queries about the servers.
 	Servers verb.Servers
 

@@ -162,7 +162,7 @@ func newCluster(t *testing.T, n int, loops ...Loop) *cluster {
 			t.Fatal(err)
 		}
 		o := Options{
-			Datacenter: "dc1", Types: NewTypes([]verb.Command{put{}, tell{}}, []verb.Query{list{}}), Authorizer: guard{}, Loops: loops,
+			Datacenter: "dc1", Types: NewTypes([]verb.Command{put{}, tell{}, poke{}}, []verb.Query{list{}}), Authorizer: guard{}, Loops: loops,
 			Raft: cfg, Logs: store, Stable: store, Snapshots: snaps, Transport: c.transports[s.Address], Logger: slog.New(slog.DiscardHandler),
 		}
 		if n > 1 {
