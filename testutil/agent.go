@@ -27,6 +27,8 @@ import (
 // not a slow machine.
 const Patience = 30 * time.Second
 
+const module = "github.com/parleymesh/parley"
+
 var build struct {
 	once sync.Once
 	path string
@@ -46,7 +48,14 @@ func Binary(t testing.TB) string {
 			return
 		}
 		build.path = filepath.Join(dir, "parley")
-		cmd := exec.Command("go", "build", "-o", build.path, "github.com/parleymesh/parley")
+		// It is built where its own module is: the module of a test that has one of its own does not list all it takes.
+		where, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", module).Output()
+		if err != nil {
+			build.err = fmt.Errorf("find the module under test: %w", err)
+			return
+		}
+		cmd := exec.Command("go", "build", "-o", build.path, module)
+		cmd.Dir = strings.TrimSpace(string(where))
 		if out, err := cmd.CombinedOutput(); err != nil {
 			build.err = fmt.Errorf("build the binary under test: %w\n%s", err, out)
 		}
