@@ -257,8 +257,8 @@ func (c *Core) Close() error {
 // hold repeats try while the reason for its failure is that nobody leads, each time who leads changes, and now and then. A
 // try that waits for a change may have done so for long when its leader goes: the time that is held begins then.
 func hold[T any](ctx context.Context, c *Core, forwarded, waits bool, try func(context.Context) (T, error)) (T, error) {
-	deadline := time.NewTimer(c.opts.Hold)
-	defer deadline.Stop()
+	var deadline *time.Timer // set when it is known that one is needed: most tries are well
+	until := time.Now().Add(c.opts.Hold)
 	pause := 20 * time.Millisecond
 	for {
 		changed, began := c.leadership(), time.Now()
@@ -267,7 +267,13 @@ func hold[T any](ctx context.Context, c *Core, forwarded, waits bool, try func(c
 			return v, err
 		}
 		if waits && time.Since(began) > time.Second {
-			deadline.Reset(c.opts.Hold)
+			until = time.Now().Add(c.opts.Hold)
+		}
+		if deadline == nil {
+			deadline = time.NewTimer(time.Until(until))
+			defer deadline.Stop()
+		} else {
+			deadline.Reset(time.Until(until))
 		}
 		again := time.NewTimer(pause)
 		pause = min(2*pause, 250*time.Millisecond)

@@ -152,14 +152,9 @@ func (c *Core) queryHere(ctx, term context.Context, until time.Time, e verb.Enve
 		return c.answer(judge, watch.State[*verb.Row]{Index: 1, Rows: rows}), err
 	}
 	last := c.Store().Last()
-	s, err := c.read(e, q)
+	s, err := c.state(ctx, term, until, e, o, q)
 	if err != nil {
 		return verb.Answer{}, err
-	}
-	if o.MinIndex > 0 && s.Index <= o.MinIndex {
-		if s, err = c.block(ctx, term, until, e, o, q); err != nil {
-			return verb.Answer{}, err
-		}
 	}
 	a := c.answer(judge, s)
 	if a.Index == 0 {
@@ -208,24 +203,39 @@ func (c *Core) read(e verb.Envelope, q verb.Query) (watch.State[*verb.Row], erro
 
 func keyOf(e verb.Envelope) viewKey { return viewKey{e.Tenant, e.Type, string(e.Payload)} }
 
-// block waits for an index above MinIndex, or for the time to run out.
-func (c *Core) block(ctx, term context.Context, until time.Time, e verb.Envelope, o verb.Options, q verb.Query) (watch.State[*verb.Row], error) {
-	ctx, cancel := context.WithDeadline(ctx, until)
-	defer cancel()
-	ctx, release := within(ctx, term)
-	defer release()
-	r := c.views.Open(keyOf(e), c.feed(e.Tenant, q))
+// state returns the rows as they stand now or, for a query that waits, when their index is above MinIndex or the time has run out.
+func (c *Core) state(ctx, term context.Context, until time.Time, e verb.Envelope, o verb.Options, q verb.Query) (watch.State[*verb.Row], error) {
+	if o.MinIndex == 0 {
+		return c.read(e, q)
+	}
+	key := keyOf(e)
+	// A view that is there and has nothing new says that there was nothing new a moment ago, and will say what is. Any other answer
+	// is of now: what the client has just written is in it.
+	if known, ok := c.views.State(key); !ok || known.Err != nil || known.Index > o.MinIndex {
+		if s, err := c.read(e, q); err != nil || s.Index > o.MinIndex {
+			return s, err
+		}
+	}
+	r := c.views.Open(key, c.feed(e.Tenant, q))
 	defer r.Close()
-	s, err := r.Wait(ctx, o.MinIndex)
+	s, err := r.Wait(ctx, o.MinIndex, watch.Bounds{Until: until, Ended: ended(term)})
 	switch {
 	case err == nil:
 		return s, s.Err
-	case errors.Is(context.Cause(ctx), verb.ErrNotLeader):
+	case errors.Is(err, watch.ErrEnded):
 		return s, verb.ErrNotLeader
-	case errors.Is(err, context.DeadlineExceeded):
+	case errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil:
 		return c.read(e, q)
 	}
 	return s, err
+}
+
+// ended is closed when a term ends, if there is one.
+func ended(term context.Context) <-chan struct{} {
+	if term == nil {
+		return nil
+	}
+	return term.Done()
 }
 
 // within ends ctx when the term does, for the reason that this server does not lead any more.
@@ -328,12 +338,10 @@ type reader struct {
 
 // Next implements verb.Reader.
 func (r *reader) Next(ctx context.Context) (verb.Answer, error) {
-	ctx, release := within(ctx, r.term)
-	defer release()
-	s, err := r.in.Next(ctx)
+	s, err := r.in.Next(ctx, watch.Bounds{Ended: ended(r.term)})
 	if err == nil {
 		err = s.Err
-	} else if errors.Is(context.Cause(ctx), verb.ErrNotLeader) {
+	} else if errors.Is(err, watch.ErrEnded) {
 		err = verb.ErrNotLeader
 	}
 	if err != nil {

@@ -244,7 +244,7 @@ type boardReader struct {
 }
 
 func (r *boardReader) Next(ctx context.Context) (verb.Answer, error) {
-	st, err := r.in.Next(ctx)
+	st, err := r.in.Next(ctx, watch.Bounds{})
 	if e := r.s.refuse.Load(); err == nil && e != nil {
 		err = *e
 	}

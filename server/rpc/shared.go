@@ -140,13 +140,13 @@ var _ verb.Reader = (*sharedReader)(nil)
 
 // Next implements verb.Reader.
 func (r *sharedReader) Next(ctx context.Context) (verb.Answer, error) {
-	s, err := r.in.Next(ctx)
+	s, err := r.in.Next(ctx, watch.Bounds{})
 	return r.answer(ctx, s, err)
 }
 
 // wait returns the first answer whose index is above min.
 func (r *sharedReader) wait(ctx context.Context, min uint64) (verb.Answer, error) {
-	s, err := r.in.Wait(ctx, min)
+	s, err := r.in.Wait(ctx, min, watch.Bounds{})
 	return r.answer(ctx, s, err)
 }
 

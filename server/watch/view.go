@@ -3,8 +3,10 @@ package watch
 import (
 	"cmp"
 	"context"
+	"errors"
 	"slices"
 	"sync"
+	"time"
 )
 
 // Row is what a View keeps. Rows are immutable once they are in a State.
@@ -65,6 +67,8 @@ type View[R Row] struct {
 	state   State[R]
 	seq     uint64        // counts the changes; a reader remembers the last it has seen
 	changed chan struct{} // closed and replaced at each change
+
+	closed <-chan struct{} // ends all waits; nil: nothing does
 }
 
 // NewView returns a view with no State yet.
@@ -151,14 +155,30 @@ func (v *View[R]) State() (State[R], bool) {
 	return v.state, v.ready
 }
 
-// Wait returns the first state whose index is above min, or which is an error. When ctx ends first it returns the
-// newest state there is along with the context's error.
-func (v *View[R]) Wait(ctx context.Context, min uint64) (State[R], error) {
-	return v.wait(ctx, func() bool { return v.state.Err != nil || v.state.Index > min })
+// Bounds end a wait beside its context. Thousands wait for the same at a time: a context derived for each would cost more than the
+// rest of its wait.
+type Bounds struct {
+	Until time.Time       // zero: no end
+	Ended <-chan struct{} // nil: none
+}
+
+// ErrEnded is the error of a wait that Bounds.Ended has ended.
+var ErrEnded = errors.New("the wait was ended")
+
+// Wait returns the first state whose index is above min, or which is an error. When ctx or a bound ends it first, it returns the
+// newest state there is along with the context's error, context.DeadlineExceeded or ErrEnded.
+func (v *View[R]) Wait(ctx context.Context, min uint64, b Bounds) (State[R], error) {
+	return v.wait(ctx, b, func() bool { return v.state.Err != nil || v.state.Index > min })
 }
 
 // wait returns when there is a state for which done holds; done is called with mu held.
-func (v *View[R]) wait(ctx context.Context, done func() bool) (State[R], error) {
+func (v *View[R]) wait(ctx context.Context, b Bounds, done func() bool) (State[R], error) {
+	var late <-chan time.Time
+	if !b.Until.IsZero() {
+		t := time.NewTimer(time.Until(b.Until))
+		defer t.Stop()
+		late = t.C
+	}
 	for {
 		v.mu.Lock()
 		state, ready, changed := v.state, v.ready, v.changed
@@ -167,11 +187,20 @@ func (v *View[R]) wait(ctx context.Context, done func() bool) (State[R], error) 
 		if ok {
 			return state, nil
 		}
+		var err error
 		select {
 		case <-changed:
+			continue
 		case <-ctx.Done():
-			state, _ := v.State()
-			return state, ctx.Err()
+			err = ctx.Err()
+		case <-late:
+			err = context.DeadlineExceeded
+		case <-b.Ended:
+			err = ErrEnded
+		case <-v.closed:
+			err = context.Canceled
 		}
+		state, _ = v.State()
+		return state, err
 	}
 }

@@ -58,7 +58,18 @@ func (vs *Views[K, R]) Open(key K, feed Feed[R]) *Reader[R] {
 		s.timer = nil
 		vs.idle--
 	}
-	return &Reader[R]{view: s.view, closed: vs.ctx, release: sync.OnceFunc(func() { vs.release(s) })}
+	return &Reader[R]{view: s.view, release: func() { vs.release(s) }}
+}
+
+// State returns the newest state of the view called key, if somebody reads it or has until a moment ago.
+func (vs *Views[K, R]) State(key K) (State[R], bool) {
+	vs.mu.Lock()
+	s := vs.views[key]
+	vs.mu.Unlock()
+	if s == nil {
+		return State[R]{}, false
+	}
+	return s.view.State()
 }
 
 // Len returns how many views there are, with and without readers.
@@ -72,6 +83,7 @@ func (vs *Views[K, R]) Len() int {
 func (vs *Views[K, R]) start(key K, feed Feed[R]) *shared[K, R] {
 	ctx, cancel := context.WithCancel(vs.ctx)
 	s := &shared[K, R]{key: key, view: NewView[R](), stop: cancel}
+	s.view.closed = vs.ctx.Done()
 	if vs.closed {
 		return s
 	}
@@ -145,17 +157,15 @@ func (vs *Views[K, R]) Close() {
 type Reader[R Row] struct {
 	view    *View[R]
 	seen    uint64
-	closed  context.Context
+	once    sync.Once
 	release func()
 }
 
 // Next returns the first state, then each time the newest one after a change. States that came and went in between
 // are skipped.
-func (r *Reader[R]) Next(ctx context.Context) (State[R], error) {
-	ctx, cancel := r.bound(ctx)
-	defer cancel()
+func (r *Reader[R]) Next(ctx context.Context, b Bounds) (State[R], error) {
 	var seq uint64
-	s, err := r.view.wait(ctx, func() bool { seq = r.view.seq; return seq != r.seen })
+	s, err := r.view.wait(ctx, b, func() bool { seq = r.view.seq; return seq != r.seen })
 	if err == nil {
 		r.seen = seq
 	}
@@ -163,21 +173,12 @@ func (r *Reader[R]) Next(ctx context.Context) (State[R], error) {
 }
 
 // Wait is View.Wait.
-func (r *Reader[R]) Wait(ctx context.Context, min uint64) (State[R], error) {
-	ctx, cancel := r.bound(ctx)
-	defer cancel()
-	return r.view.Wait(ctx, min)
+func (r *Reader[R]) Wait(ctx context.Context, min uint64, b Bounds) (State[R], error) {
+	return r.view.Wait(ctx, min, b)
 }
 
 // State is View.State.
 func (r *Reader[R]) State() (State[R], bool) { return r.view.State() }
 
-// bound ends ctx when the views are closed.
-func (r *Reader[R]) bound(ctx context.Context) (context.Context, context.CancelFunc) {
-	ctx, cancel := context.WithCancelCause(ctx)
-	stop := context.AfterFunc(r.closed, func() { cancel(context.Canceled) })
-	return ctx, func() { stop(); cancel(nil) }
-}
-
 // Close gives the place up. It may be called more than once.
-func (r *Reader[R]) Close() { r.release() }
+func (r *Reader[R]) Close() { r.once.Do(r.release) }
