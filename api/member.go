@@ -101,4 +101,6 @@ type RaftServer struct {
 	ProtocolVersion string
 	Voter           bool
 	LastIndex       uint64
+	// Status tells what the members say of a server that is not alive: leaving, left, failed, or unknown.
+	Status string `json:",omitempty"`
 }

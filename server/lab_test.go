@@ -97,6 +97,11 @@ func (s seenBy) Belongs(cluster string) {
 	})
 }
 
+func (s seenBy) Remove(node string) error {
+	s.status(node, Left)
+	return nil
+}
+
 func (s seenBy) expect(n int) {
 	s.set(func(all map[string]Member) {
 		m := all[s.node]
@@ -131,6 +136,7 @@ type host struct {
 	in     *memnet.Host
 	lanes  *rpc.Listener
 	leader *rpc.Leader
+	peers  *rpc.Peers
 	grpc   *grpc.Server
 	served sync.WaitGroup
 }
@@ -168,10 +174,11 @@ func (l *lab) start(m Member, dir string) *host {
 	}
 	dialer := l.dialer(in)
 	h.leader = rpc.NewLeader(rpc.LeaderOptions{Addr: func() string { return h.RawLeaderAddr() }, Dialer: dialer, Logger: log})
+	h.peers = rpc.NewPeers(dialer)
 	l.pool.put(m)
 	h.Server, err = New(Options{
 		NodeID: m.Node.ID, NodeName: name, Datacenter: "dc1", Domain: "consul", DataDir: dir, BootstrapExpect: m.Expect,
-		NonVoter: m.NonVoter, Members: seenBy{l.pool, name}, Stream: h.lanes.Raft(dialer, nil), Leader: h.leader,
+		NonVoter: m.NonVoter, Members: seenBy{l.pool, name}, Stream: h.lanes.Raft(dialer, nil), Leader: h.leader, Peers: h.peers, Autopilot: api.DefaultAutopilot(),
 		Authorizer: acl.Open{}, Logger: log, RaftLog: hclog.NewNullLogger(), LogOutput: io.Discard,
 	})
 	if err != nil {
@@ -244,7 +251,7 @@ func (h *host) stop() {
 	if err := h.Server.Close(); err != nil {
 		h.lab.t.Error(err)
 	}
-	_ = h.leader.Close()
+	_, _ = h.leader.Close(), h.peers.Close()
 	_ = h.lanes.Close()
 }
 

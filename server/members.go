@@ -48,6 +48,8 @@ type Members interface {
 	Founded()
 	// Belongs tells the others to which cluster this server belongs, or that it is NoCluster.
 	Belongs(cluster string)
+	// Remove has a member that failed count as one that has left.
+	Remove(node string) error
 }
 
 // serversByID returns the servers among the members. A host that came back under another name has a member for each of

@@ -27,7 +27,7 @@ func types() core.Types {
 			ca.Install{}, ca.SetConfiguration{},
 			coordinate.Update{},
 			query.Create{}, query.Update{}, query.Delete{},
-			operator.RemovePeer{}, operator.TransferLeader{},
+			operator.RemovePeer{}, operator.TransferLeader{}, operator.SetAutopilot{},
 		},
 		[]verb.Query{
 			catalog.Nodes{}, catalog.NodeByID{}, catalog.Node{}, catalog.Services{}, catalog.Instances{},
@@ -38,7 +38,7 @@ func types() core.Types {
 			ca.Roots{}, ca.Configuration{}, ca.Sign{},
 			query.List{}, query.Get{}, query.Explain{}, query.Execute{},
 			coordinate.List{}, coordinate.Node{},
-			operator.Leader{}, operator.Peers{}, operator.RaftConfiguration{},
+			operator.Leader{}, operator.Peers{}, operator.RaftConfiguration{}, operator.Autopilot{}, operator.AutopilotState{}, operator.Progress{},
 		},
 	)
 }
@@ -46,7 +46,7 @@ func types() core.Types {
 // loops is what the leader does.
 func loops(o Options) []core.Loop {
 	r := &reconciler{members: o.Members, self: o.NodeID, datacenter: o.Datacenter}
-	return []core.Loop{r.loop(), caLoop(o.Domain, o.Datacenter), intentionDefaultLoop(o.DefaultAllow, o.DefaultWhy), peersLoop(o.Members, o.NodeID)}
+	return []core.Loop{r.loop(), caLoop(o.Domain, o.Datacenter), intentionDefaultLoop(o.DefaultAllow, o.DefaultWhy)}
 }
 
 // caLoop makes the certificate authority when there is none: whoever asks the leader for a certificate then gets one.

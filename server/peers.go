@@ -2,38 +2,12 @@ package server
 
 import (
 	"cmp"
-	"context"
-	"errors"
-	"fmt"
 	"slices"
-	"time"
 
 	"github.com/hashicorp/raft"
 
 	"github.com/parleymesh/parley/server/core"
 )
-
-// peersLoop keeps raft's list of servers as gossip sees them: who joins is added, who has left is removed. A server that
-// failed stays: it may come back, and removing it would make the cluster smaller than it was made for.
-func peersLoop(members Members, self string) core.Loop {
-	return core.Loop{Name: "peers", Run: func(ctx context.Context, t *core.Term) {
-		tick := time.NewTicker(reconcileInterval)
-		defer tick.Stop()
-		said := strangers{}
-		for {
-			changed := members.Changed()
-			if err := adjustPeers(t, members.Members(), raft.ServerID(self), said); err != nil && ctx.Err() == nil {
-				t.Log.Warn("raft servers not adjusted, it is tried again", "err", err)
-			}
-			select {
-			case <-changed:
-			case <-tick.C:
-			case <-ctx.Done():
-				return
-			}
-		}
-	}}
-}
 
 // strangers says once of each server of another cluster why nothing is done about it.
 type strangers map[string]bool
@@ -60,27 +34,6 @@ func ofCluster(ours string, have []raft.Server, members []Member) (in, strange [
 		}
 	}
 	return in, strange
-}
-
-// adjustPeers carries out what is to change. What fails does not keep the rest from being tried.
-func adjustPeers(t *core.Term, members []Member, self raft.ServerID, said strangers) error {
-	f := t.Raft().GetConfiguration()
-	if err := f.Error(); err != nil {
-		return err
-	}
-	have, ours := f.Configuration().Servers, cluster(t.Read())
-	members, strange := ofCluster(ours, have, members)
-	for _, m := range strange {
-		said.say(t, m, ours)
-	}
-	var errs []error
-	for _, c := range peerChanges(have, members, self) {
-		t.Log.Info("raft servers change", "change", c.kind, "id", c.server.ID, "addr", c.server.Address, "reason", c.why)
-		if err := c.carryOut(t.Raft()); err != nil {
-			errs = append(errs, fmt.Errorf("%s server %s at %s: %w", c.kind, c.server.ID, c.server.Address, err))
-		}
-	}
-	return errors.Join(errs...)
 }
 
 // peerChange is one change of raft's list of servers.
@@ -111,9 +64,9 @@ func (c peerChange) carryOut(r *raft.Raft) error {
 	return r.RemoveServer(c.server.ID, 0, raftTimeout).Error()
 }
 
-// peerChanges compares raft's list with gossip's. The leader, self, neither removes nor demotes itself: who leaves or loses
+// peerChanges compares raft's list with gossip's. Who is new replicates first, and gets its vote when it is ripe. The leader, self, neither removes nor demotes itself: who leaves or loses
 // the vote hands over first, and the next leader does it.
-func peerChanges(have []raft.Server, members []Member, self raft.ServerID) []peerChange {
+func peerChanges(have []raft.Server, members []Member, self raft.ServerID, ripe func(raft.ServerID) bool) []peerChange {
 	known := serversByID(members)
 	list := make([]Member, 0, len(known))
 	for _, m := range known {
@@ -136,11 +89,11 @@ func peerChanges(have []raft.Server, members []Member, self raft.ServerID) []pee
 		case i < 0 && m.NonVoter:
 			kind, why = putNonVoter, "it has joined"
 		case i < 0:
-			kind, why = putVoter, "it has joined"
+			kind, why = putNonVoter, "it has joined, and gets a vote once it has proved healthy"
 		case m.NonVoter && old.Suffrage == raft.Voter && want.ID != self:
 			kind, why = demote, "it wants no vote"
-		case !m.NonVoter && old.Suffrage != raft.Voter:
-			kind, why = putVoter, "it wants a vote"
+		case !m.NonVoter && old.Suffrage != raft.Voter && ripe(want.ID):
+			kind, why = putVoter, "it has proved healthy and gets its vote"
 		case old.Address != want.Address && old.Suffrage == raft.Voter:
 			kind, why = putVoter, "it has moved from "+string(old.Address)
 		case old.Address != want.Address:

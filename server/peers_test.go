@@ -30,7 +30,7 @@ func TestPeerChanges(t *testing.T) {
 		want    []string
 	}{
 		{"nothing to do", []raft.Server{voter(s0, "a0:1"), voter(s1, "a1:1")}, []Member{s0, s1, clientMember("c", "a9")}, nil},
-		{"joined", []raft.Server{voter(s0, "a0:1")}, []Member{s0, s1, silent(s2)}, []string{"add voter s1 a1:1", "add non-voter s2 a2:1"}},
+		{"joined", []raft.Server{voter(s0, "a0:1")}, []Member{s0, s1, silent(s2)}, []string{"add non-voter s1 a1:1", "add non-voter s2 a2:1"}},
 		{"failed", []raft.Server{voter(s0, "a0:1"), voter(s1, "a1:1")}, []Member{s0, is(s1, Failed)}, nil},
 		{"forgotten", []raft.Server{voter(s0, "a0:1"), voter(s1, "a1:1")}, []Member{s0}, nil},
 		{"leaving", []raft.Server{voter(s0, "a0:1"), voter(s1, "a1:1")}, []Member{s0, is(s1, Leaving)}, nil},
@@ -42,6 +42,8 @@ func TestPeerChanges(t *testing.T) {
 		{"the leader moved", []raft.Server{voter(s0, "a0:1")}, []Member{at(s0, "b0:1")}, []string{"add voter s0 b0:1"}},
 		{"a non-voter moved", []raft.Server{voter(s0, "a0:1"), nonvoter(s1, "a1:1")}, []Member{s0, at(silent(s1), "b1:1")}, []string{"add non-voter s1 b1:1"}},
 		{"wants a vote", []raft.Server{voter(s0, "a0:1"), nonvoter(s1, "a1:1")}, []Member{s0, s1}, []string{"add voter s1 a1:1"}},
+		{"is not ripe", []raft.Server{voter(s0, "a0:1"), nonvoter(s2, "a2:1")}, []Member{s0, s2}, nil},
+		{"moved before it was ripe", []raft.Server{voter(s0, "a0:1"), nonvoter(s2, "a2:1")}, []Member{s0, at(s2, "b2:1")}, []string{"add non-voter s2 b2:1"}},
 		{"wants none", []raft.Server{voter(s0, "a0:1"), voter(s1, "a1:1")}, []Member{s0, silent(s1)}, []string{"take the vote from s1 a1:1"}},
 		{"the leader wants none", []raft.Server{voter(s0, "a0:1")}, []Member{silent(s0)}, nil},
 		{
@@ -50,7 +52,7 @@ func TestPeerChanges(t *testing.T) {
 		},
 		{
 			"set up anew at the same address", []raft.Server{voter(s0, "a0:1"), gone},
-			[]Member{s0, s1}, []string{"remove gone a1:1", "add voter s1 a1:1"},
+			[]Member{s0, s1}, []string{"remove gone a1:1", "add non-voter s1 a1:1"},
 		},
 		{
 			"two swapped their addresses", []raft.Server{voter(s0, "a0:1"), voter(s1, "a1:1"), voter(s2, "a2:1")},
@@ -58,7 +60,7 @@ func TestPeerChanges(t *testing.T) {
 		},
 	} {
 		var got []string
-		for _, ch := range peerChanges(c.have, c.members, raft.ServerID(s0.Node.ID)) {
+		for _, ch := range peerChanges(c.have, c.members, raft.ServerID(s0.Node.ID), func(id raft.ServerID) bool { return string(id) != s2.Node.ID }) {
 			id := string(ch.server.ID)
 			for _, m := range []Member{s0, s1, s2} {
 				if m.Node.ID == id {

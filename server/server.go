@@ -42,7 +42,10 @@ type Options struct {
 	Members    Members
 	Stream     raft.StreamLayer
 	Leader     verb.Handler // reaches the leader when that is another server
+	Peers      Peers        // asks the other servers; nil for one that is alone
 	Authorizer core.Authorizer
+	// Autopilot is how a new cluster's leader looks after the servers; it is replicated, and what stands there counts.
+	Autopilot api.AutopilotConfiguration
 	// DefaultAllow is what happens between two services for which no intention says anything, and DefaultWhy says why.
 	DefaultAllow bool
 	DefaultWhy   string
@@ -61,6 +64,7 @@ type Server struct {
 	transport *raft.NetworkTransport
 	cancel    context.CancelFunc
 	done      sync.WaitGroup
+	overseer  overseer
 }
 
 // raftTimeout bounds one exchange between two servers.
@@ -99,7 +103,7 @@ func New(o Options) (_ *Server, err error) {
 	}
 	keeper := newSessionKeeper()
 	s.Core, err = core.New(core.Options{
-		Datacenter: o.Datacenter, Types: types(), Authorizer: o.Authorizer, Leader: o.Leader, Loops: append(loops(o), keeper.loop()), Memory: keeper, Actor: s, Servers: s,
+		Datacenter: o.Datacenter, Types: types(), Authorizer: o.Authorizer, Leader: o.Leader, Loops: append(loops(o), s.peersLoop(), keeper.loop()), Memory: keeper, Actor: s, Servers: s,
 		Raft: cfg, Logs: s.storage.logs, Stable: s.storage.stable, Snapshots: s.storage.snapshots, Transport: s.transport,
 		Admit: s.storage.room.admit,
 		Hold:  o.Hold, DefaultWait: o.DefaultWait, MaxWait: o.MaxWait, Measure: measure, Logger: o.Logger,
@@ -201,23 +205,31 @@ func (s *Server) RawLeaderAddr() string {
 
 // RaftConfiguration lists the servers that raft counts on. Needs operator:read.
 func (s *Server) RaftConfiguration() (api.RaftConfiguration, error) {
-	f := s.Raft().GetConfiguration()
-	if err := f.Error(); err != nil {
-		return api.RaftConfiguration{}, api.Errorf(http.StatusInternalServerError, "read the raft configuration: %v", err)
+	var v sight
+	var err error
+	if s.Ready() {
+		v, err = s.look(context.Background())
+	} else {
+		v, err = s.glance()
+	}
+	if err != nil {
+		return api.RaftConfiguration{}, api.Errorf(http.StatusInternalServerError, "%v", err)
 	}
 	_, leader := s.Raft().LeaderWithID()
-	members := serversByID(s.opts.Members.Members())
-	out := api.RaftConfiguration{Index: f.Index(), Servers: []api.RaftServer{}}
-	for _, srv := range f.Configuration().Servers {
+	out := api.RaftConfiguration{Index: v.index, Servers: []api.RaftServer{}}
+	for _, is := range v.all {
 		r := api.RaftServer{
-			ID: string(srv.ID), Node: "(unknown)", Address: string(srv.Address), Leader: srv.ID == leader,
-			Voter: srv.Suffrage == raft.Voter, ProtocolVersion: "3",
+			ID: string(is.server.ID), Node: "(unknown)", Address: string(is.server.Address), Leader: is.server.ID == leader,
+			Voter: is.server.Suffrage == raft.Voter, ProtocolVersion: "3",
 		}
-		if m, ok := members[r.ID]; ok {
-			r.Node, r.Address = m.Node.Node, m.RPCAddr
+		if is.member.Server {
+			r.Node, r.Address = is.member.Node.Node, is.member.RPCAddr
 		}
-		if r.ID == s.opts.NodeID {
-			r.LastIndex = s.Raft().LastIndex()
+		if is.member.Status != Alive {
+			r.Status = is.status()
+		}
+		if is.progress != nil {
+			r.LastIndex = is.progress.LastIndex
 		}
 		out.Servers = append(out.Servers, r)
 	}

@@ -109,6 +109,15 @@ func (servers) RaftConfiguration() (api.RaftConfiguration, error) {
 	}}, nil
 }
 
+func (servers) Progress() verb.Progress { return verb.Progress{LastTerm: 2, LastIndex: 9} }
+
+func (servers) AutopilotState() (api.AutopilotState, error) {
+	return api.AutopilotState{
+		Healthy: true, Leader: "s1", Voters: []string{"s1"},
+		Servers: map[string]api.AutopilotServer{"s1": {ID: "s1", Name: "node-1", NodeStatus: "alive", Healthy: true, Status: "leader", NodeType: "voter"}},
+	}, nil
+}
+
 // memory is a leader's in which every session may stay.
 type memory struct{}
 

@@ -170,6 +170,9 @@ func (a *Agent) startServer(dialer rpc.Dialer) error {
 	leader := rpc.NewLeader(rpc.LeaderOptions{Addr: func() string { return a.server.RawLeaderAddr() }, Dialer: dialer, Logger: a.log})
 	a.undo.push("connection to the leader", closing(leader.Close))
 
+	peers := rpc.NewPeers(dialer)
+	a.undo.push("connections to the other servers", closing(peers.Close))
+
 	cfg := a.cfg
 	expect := cfg.BootstrapExpect
 	if cfg.Bootstrap {
@@ -179,7 +182,8 @@ func (a *Agent) startServer(dialer rpc.Dialer) error {
 		NodeID: a.nodeID, NodeName: cfg.NodeName, Datacenter: cfg.Datacenter, Domain: cfg.Domain, DataDir: a.dataPath(),
 		BootstrapExpect: expect, RaftMultiplier: cfg.Performance.RaftMultiplier, Hold: cfg.Performance.RPCHoldTimeout,
 		DefaultWait: cfg.DefaultQueryTime, MaxWait: cfg.MaxQueryTime,
-		Members: members{a.gossip, a.node()}, Stream: lanes.Raft(dialer, a.rpcAdvertise()), Leader: leader,
+		Members: members{a.gossip, a.node()}, Stream: lanes.Raft(dialer, a.rpcAdvertise()), Leader: leader, Peers: peers,
+		Autopilot: autopilot(cfg.Autopilot),
 		Authorizer: acl.Open{}, DefaultAllow: cfg.Intentions.Allow, DefaultWhy: cfg.Intentions.Why,
 		Logger: a.log, RaftLog: newRaftLog(a.log), LogOutput: slog.NewLogLogger(a.log.Handler(), slog.LevelDebug).Writer(),
 	})

@@ -93,6 +93,9 @@ func (m members) Founded() { m.pool.Founded() }
 // Belongs implements server.Members.
 func (m members) Belongs(cluster string) { m.pool.Belongs(cluster) }
 
+// Remove implements server.Members.
+func (m members) Remove(node string) error { return m.pool.ForceLeave(node, false) }
+
 // pool is the gossip pool as the HTTP API shows it.
 type pool struct{ *gossip.Pool }
 

@@ -10,6 +10,7 @@ import (
 	"github.com/parleymesh/parley/agent/config"
 	"github.com/parleymesh/parley/agent/dns"
 	agenthttp "github.com/parleymesh/parley/agent/http"
+	"github.com/parleymesh/parley/api"
 	"github.com/parleymesh/parley/proxy/snapshot"
 	"github.com/parleymesh/parley/server/acl"
 )
@@ -59,6 +60,15 @@ func (a *Agent) httpOptions() agenthttp.Options {
 		DefaultWait: c.DefaultQueryTime, MaxWait: c.MaxQueryTime,
 		MaxBlockingPerClient: int64(cmp.Or(c.Limits.HTTPMaxBlockingPerClient, agenthttp.DefaultMaxBlocking)),
 		MaxConnsPerClient:    c.Limits.HTTPMaxConnsPerClient, DiscoveryMaxStale: c.DiscoveryMaxStale, TranslateWANAddrs: c.TranslateWANAddrs, DataDir: a.dataPath(), Logger: a.log,
+	}
+}
+
+// autopilot is how a new cluster's leader looks after the servers.
+func autopilot(c config.Autopilot) api.AutopilotConfiguration {
+	return api.AutopilotConfiguration{
+		CleanupDeadServers: c.CleanupDeadServers, LastContactThreshold: api.Duration(c.LastContactThreshold),
+		MaxTrailingLogs: uint64(c.MaxTrailingLogs), MinQuorum: uint(c.MinQuorum), ServerStabilizationTime: api.Duration(c.ServerStabilizationTime),
+		RedundancyZoneTag: c.RedundancyZoneTag, DisableUpgradeMigration: c.DisableUpgradeMigration, UpgradeVersionTag: c.UpgradeVersionTag,
 	}
 }
 

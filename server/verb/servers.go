@@ -2,6 +2,7 @@ package verb
 
 import (
 	"errors"
+	"time"
 
 	"github.com/parleymesh/parley/api"
 )
@@ -11,6 +12,16 @@ type Servers interface {
 	// LeaderAddr is the leader's RPC address; empty while none is known or it does not answer as the leader yet.
 	LeaderAddr() string
 	RaftConfiguration() (api.RaftConfiguration, error)
+	// Progress is how far this server has come.
+	Progress() Progress
+	// AutopilotState is how all servers are. Only the leader knows.
+	AutopilotState() (api.AutopilotState, error)
+}
+
+// Progress is how far one server has come in the log.
+type Progress struct {
+	LastTerm, LastIndex uint64
+	LastContact         time.Duration // since it heard from the leader; 0 on the leader, negative before it ever did
 }
 
 // AboutServers is a Query about the servers rather than about the state. It is routed and authorised like any other, and is
