@@ -61,7 +61,7 @@ type request struct {
 	path   string // escaped, from "/v1/"
 	params url.Values
 	token  string
-	body   any // []byte as it is, anything else as JSON, nil for none
+	body   any // []byte and io.Reader as they are, anything else as JSON, nil for none
 	fine   int // a status other than 2xx whose answer is no error
 }
 
@@ -140,6 +140,8 @@ func encodeBody(body any) (io.Reader, string, error) {
 		return nil, "", nil
 	case []byte:
 		return bytes.NewReader(body), "application/octet-stream", nil
+	case io.Reader:
+		return body, "application/octet-stream", nil
 	}
 	data, err := json.Marshal(body)
 	if err != nil {

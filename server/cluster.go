@@ -40,8 +40,9 @@ func (s *Server) tellCluster() (known string, err error) {
 	return "", nil
 }
 
-// learnCluster waits until the state says to which cluster this server belongs.
-func (s *Server) learnCluster(ctx context.Context) {
+// learnCluster keeps to what the state says of the cluster to which this server belongs: at first it says nothing, and a snapshot
+// of another cluster's may be restored.
+func (s *Server) learnCluster(ctx context.Context, known string) {
 	r, err := s.Watch(ctx, verb.Options{Mode: verb.Stale}, ca.Roots{})
 	if err != nil {
 		return // this server stops
@@ -53,14 +54,14 @@ func (s *Server) learnCluster(ctx context.Context) {
 			return
 		}
 		for _, roots := range verb.Values[*api.CARoots](a) {
-			if roots.TrustDomain == "" {
+			if roots.TrustDomain == "" || roots.TrustDomain == known {
 				continue
 			}
+			known = roots.TrustDomain
 			if err := s.storage.stable.Set(clusterKey, []byte(roots.TrustDomain)); err != nil {
 				s.log.Error("the name of the cluster is not kept, it is asked for again at the next start", "err", err)
 			}
 			s.opts.Members.Belongs(roots.TrustDomain)
-			return
 		}
 	}
 }

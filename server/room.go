@@ -42,3 +42,11 @@ func (r *room) admit() error {
 	}
 	return nil
 }
+
+// roomForCopies is how many of a restored snapshot are on the disk at a time: the one before it, its own, and one in the making.
+const roomForCopies = 3
+
+// admitSnapshot is asked by core before a snapshot of so many bytes is restored.
+func (r *room) admitSnapshot(size int64) error {
+	return r.check(roomForClients + roomForCopies*uint64(max(size, 0)))
+}

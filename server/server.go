@@ -25,6 +25,8 @@ import (
 // Options is what a Server is made of.
 type Options struct {
 	NodeID, NodeName, Datacenter string
+	// Release is the version of the binary.
+	Release string
 	// Domain is the DNS domain under which trust domains are named, without dots around it.
 	Domain string
 	// DataDir holds the log. Empty: everything is in memory.
@@ -105,8 +107,8 @@ func New(o Options) (_ *Server, err error) {
 	s.Core, err = core.New(core.Options{
 		Datacenter: o.Datacenter, Types: types(), Authorizer: o.Authorizer, Leader: o.Leader, Loops: append(loops(o), s.peersLoop(), keeper.loop()), Memory: keeper, Actor: s, Servers: s,
 		Raft: cfg, Logs: s.storage.logs, Stable: s.storage.stable, Snapshots: s.storage.snapshots, Transport: s.transport,
-		Admit: s.storage.room.admit,
-		Hold:  o.Hold, DefaultWait: o.DefaultWait, MaxWait: o.MaxWait, Measure: measure, Logger: o.Logger,
+		Admit: s.storage.room.admit, AdmitSnapshot: s.storage.room.admitSnapshot, Release: o.Release,
+		Hold: o.Hold, DefaultWait: o.DefaultWait, MaxWait: o.MaxWait, Measure: measure, Logger: o.Logger,
 	})
 	if err != nil {
 		return nil, err
@@ -117,9 +119,7 @@ func New(o Options) (_ *Server, err error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	s.cancel = cancel
 	s.done.Go(func() { s.bootstrapTogether(ctx) })
-	if known == "" {
-		s.done.Go(func() { s.learnCluster(ctx) })
-	}
+	s.done.Go(func() { s.learnCluster(ctx, known) })
 	return s, nil
 }
 

@@ -50,6 +50,10 @@ type Options struct {
 	// Admit is asked before a client's command is appended here, and may refuse it; what the leader itself has to say is not
 	// judged. It may be nil.
 	Admit func() error
+	// AdmitSnapshot is asked before a snapshot of so many bytes is restored, and may refuse it. It may be nil.
+	AdmitSnapshot func(size int64) error
+	// Release is written into snapshots, for people.
+	Release string
 
 	// Hold is how long a request that can wait for a leader does; 0 means DefaultHold.
 	Hold time.Duration
@@ -97,6 +101,8 @@ type Core struct {
 
 	gathering gathering
 
+	interludes chan func(leads bool) // what is done between two terms
+
 	calls sync.WaitGroup // what waits for raft's answer
 
 	failed chan error // receives why the FSM stopped
@@ -121,6 +127,8 @@ func New(o Options) (*Core, error) {
 		views:   watch.NewViews[viewKey, *verb.Row](),
 		changed: make(chan struct{}),
 		failed:  make(chan error, 1),
+
+		interludes: make(chan func(bool)),
 	}
 	c.fsm = newFSM(o.Types, c.topics, c.fail)
 	var err error

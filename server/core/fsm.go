@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync"
 	"sync/atomic"
 
 	"github.com/hashicorp/raft"
@@ -21,6 +22,8 @@ type fsm struct {
 	topics *watch.Topics[state.Topic]
 	fail   func(error)
 	store  atomic.Pointer[state.Store]
+
+	mu sync.Mutex // held while the store or last is changed, so that both can be seen of one moment
 
 	// stopped is set when an entry cannot be applied: none after it is.
 	stopped error
@@ -59,6 +62,8 @@ func (f *fsm) ApplyBatch(logs []*raft.Log) []any {
 // apply applies the entries in one transaction. It reports false, and has changed nothing, when there are several and
 // one of them failed after a write.
 func (f *fsm) apply(logs []*raft.Log) ([]any, bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	out := make([]any, len(logs))
 	tx := f.store.Load().Write()
 	defer func() { tx.Abort() }()
@@ -161,11 +166,19 @@ func (f *fsm) Restore(r io.ReadCloser) error {
 	if err != nil {
 		return err
 	}
-	s.SetLast(index)
+	f.mu.Lock()
 	f.store.Store(s)
 	f.last = index
+	f.mu.Unlock()
 	f.topics.PublishAll()
 	return nil
+}
+
+// moment returns the state of now and the index of the last command in it.
+func (f *fsm) moment() (*state.Tx, uint64) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.store.Load().Read(), f.last
 }
 
 // snapshot is the state of one moment, on its way to a sink.

@@ -92,6 +92,14 @@ func (c *Core) reign(ctx context.Context) {
 			if leads {
 				stop = c.begin(ctx)
 			}
+		case do := <-c.interludes:
+			// Nothing of what the leader does goes on meanwhile, and afterwards it begins anew.
+			leads := stop != nil
+			end()
+			do(leads)
+			if leads && c.raft.State() == raft.Leader {
+				stop = c.begin(ctx)
+			}
 		case <-ctx.Done():
 			return
 		}

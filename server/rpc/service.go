@@ -13,10 +13,12 @@ import (
 
 // The names under which the methods are called.
 const (
-	serviceName = "parley.Server"
-	methodApply = "Apply"
-	methodQuery = "Query"
-	methodWatch = "Watch"
+	serviceName   = "parley.Server"
+	methodApply   = "Apply"
+	methodQuery   = "Query"
+	methodWatch   = "Watch"
+	methodSave    = "Save"
+	methodRestore = "Restore"
 )
 
 // beat is how often a quiet watch says how old its server's state is.
@@ -47,6 +49,8 @@ func describe() *grpc.ServiceDesc {
 		Streams: []grpc.StreamDesc{
 			{StreamName: methodQuery, Handler: serveStream(serveQuery), ServerStreams: true},
 			{StreamName: methodWatch, Handler: serveStream(serveWatch), ServerStreams: true},
+			{StreamName: methodSave, Handler: serveSave, ServerStreams: true},
+			{StreamName: methodRestore, Handler: serveRestore, ServerStreams: true, ClientStreams: true},
 		},
 	}
 }

@@ -22,6 +22,7 @@ type header struct {
 	Magic  string
 	Format uint8
 	Index  uint64 // of the last command it holds
+	Floor  uint64 `json:",omitempty"` // see Store.Rebase
 }
 
 type section struct {
@@ -37,7 +38,7 @@ type chunk struct {
 // Dump writes all rows that the transaction sees. Index is that of the last command applied.
 func (tx *Tx) Dump(w io.Writer, index uint64) error {
 	enc := codec.NewEncoder(w, parleycodec.Handle())
-	if err := enc.Encode(header{snapshotMagic, snapshotFormat, index}); err != nil {
+	if err := enc.Encode(header{snapshotMagic, snapshotFormat, index, tx.floor}); err != nil {
 		return fmt.Errorf("write snapshot: %w", err)
 	}
 	for _, t := range tables {
@@ -76,18 +77,17 @@ func dumpTable(tx *Tx, enc *codec.Encoder, t anyTable) error {
 
 // Load reads what Dump wrote into a new store and returns it with the index of the last command it holds. A table,
 // version or format that this release does not know is refused: rows are never skipped.
-func Load(r io.Reader) (*Store, uint64, error) {
+func Load(r io.Reader) (_ *Store, index uint64, err error) {
+	defer recovered(&err)
 	s := New()
 	tx := s.Write()
 	defer tx.Abort()
 	dec := codec.NewDecoder(r, parleycodec.Handle())
-	var h header
-	if err := dec.Decode(&h); err != nil {
+	h, err := readHeader(dec)
+	if err != nil {
 		return nil, 0, fmt.Errorf("read snapshot: %w", err)
 	}
-	if h.Magic != snapshotMagic || h.Format != snapshotFormat {
-		return nil, 0, fmt.Errorf("read snapshot: %q of format %d, this release reads %q of format %d", h.Magic, h.Format, snapshotMagic, snapshotFormat)
-	}
+	s.floor = h.Floor
 	for {
 		var sec section
 		if err := dec.Decode(&sec); err != nil {
@@ -101,7 +101,26 @@ func Load(r io.Reader) (*Store, uint64, error) {
 		}
 	}
 	tx.Commit()
+	s.SetLast(h.Index)
 	return s, h.Index, nil
+}
+
+func readHeader(dec *codec.Decoder) (header, error) {
+	var h header
+	if err := dec.Decode(&h); err != nil {
+		return h, noEOF(err)
+	}
+	if h.Magic != snapshotMagic || h.Format != snapshotFormat {
+		return h, fmt.Errorf("%q of format %d, this release reads %q of format %d", h.Magic, h.Format, snapshotMagic, snapshotFormat)
+	}
+	return h, nil
+}
+
+// recovered turns a panic into an error: the library reports some malformed input so, past its own recovery.
+func recovered(err *error) {
+	if r := recover(); r != nil {
+		*err = fmt.Errorf("read snapshot: %v", r)
+	}
 }
 
 func loadTable(tx *Tx, dec *codec.Decoder, sec section) error {

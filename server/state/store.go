@@ -25,6 +25,7 @@ type Store struct {
 	results *resultLog
 	commits atomic.Uint64
 	last    atomic.Uint64
+	floor   uint64 // set before anybody else has the store: see Rebase
 }
 
 // New returns an empty store.
@@ -42,13 +43,15 @@ func New() *Store {
 }
 
 // Read returns a transaction that sees the state of now. It needs no closing.
-func (s *Store) Read() *Tx { return &Tx{mem: s.db.Txn(false), results: *s.results.queue.Load()} }
+func (s *Store) Read() *Tx {
+	return &Tx{mem: s.db.Txn(false), floor: s.floor, results: *s.results.queue.Load()}
+}
 
 // Watch is Read, and the transaction records the topics it reads. Commits is the count of commits before it: whoever
 // subscribes to the topics afterwards, and then finds the count unchanged, has missed nothing.
 func (s *Store) Watch() (tx *Tx, commits uint64) {
 	commits = s.commits.Load()
-	return &Tx{mem: s.db.Txn(false), seen: map[Topic]uint64{}}, commits
+	return &Tx{mem: s.db.Txn(false), floor: s.floor, seen: map[Topic]uint64{}}, commits
 }
 
 // Commits counts the commits so far.
@@ -60,9 +63,17 @@ func (s *Store) Last() uint64 { return s.last.Load() }
 // SetLast is for a store that was loaded: what it holds is as of an index.
 func (s *Store) SetLast(index uint64) { s.last.Store(index) }
 
+// Rebase makes what the store holds the state as of an index that is above all that anybody may have been told of another state
+// in whose place this one is put. Everything then counts as changed at that index, also what is not there: it may have been. It
+// is called before anybody else has the store.
+func (s *Store) Rebase(index uint64) {
+	s.floor = index
+	s.last.Store(index)
+}
+
 // Write returns the writing transaction; it waits for the one before. It ends with Commit or Abort.
 func (s *Store) Write() *Tx {
-	return &Tx{mem: s.db.Txn(true), store: s, touched: map[Topic]uint64{}}
+	return &Tx{mem: s.db.Txn(true), floor: s.floor, store: s, touched: map[Topic]uint64{}}
 }
 
 // Tx is a transaction. It is used by one goroutine.
@@ -71,6 +82,7 @@ type Tx struct {
 	store   *Store // for a write
 	tenant  api.Tenant
 	index   uint64
+	floor   uint64 // no topic's last index is below it
 	wrote   bool
 	seen    map[Topic]uint64 // topics read and their last index; nil when nobody asks
 	apart   bool             // the last index of one of them does not stand in the table of topics

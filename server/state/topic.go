@@ -53,9 +53,9 @@ func (tx *Tx) saw(kind Kind, name string) {
 // last is the index at which a topic was last touched; 0: never.
 func (tx *Tx) last(kind Kind, name string) uint64 {
 	if row := topics.get(tx, Topic{tx.tenant, kind, name}.key()); row != nil {
-		return row.Index
+		return max(row.Index, tx.floor)
 	}
-	return 0
+	return tx.floor
 }
 
 // Reading is what a transaction has read, and when any of it had last changed.
@@ -87,7 +87,7 @@ func (tx *Tx) sawAt(kind Kind, name string, index uint64) {
 	tx.apart = true
 	if tx.seen != nil {
 		t := Topic{tx.tenant, kind, name}
-		tx.seen[t] = max(tx.seen[t], index)
+		tx.seen[t] = max(tx.seen[t], index, tx.floor)
 	}
 }
 
