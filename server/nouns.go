@@ -38,7 +38,7 @@ func types() core.Types {
 			ca.Roots{}, ca.Configuration{}, ca.Sign{},
 			query.List{}, query.Get{}, query.Explain{}, query.Execute{},
 			coordinate.List{}, coordinate.Node{},
-			operator.Leader{}, operator.Peers{}, operator.RaftConfiguration{}, operator.Autopilot{}, operator.AutopilotState{}, operator.Progress{},
+			operator.Leader{}, operator.Peers{}, operator.RaftConfiguration{}, operator.Autopilot{}, operator.AutopilotState{}, operator.Progress{}, operator.Usage{},
 		},
 	)
 }

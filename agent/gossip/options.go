@@ -51,6 +51,9 @@ type Options struct {
 
 	// EncryptKeys are of 16, 24 or 32 bytes each. The first encrypts, all decrypt. None: gossip is in the clear.
 	EncryptKeys [][]byte
+	// SaveKeys keeps the keys as they were changed while the pool runs, in the order of EncryptKeys; nil: they are not kept. It is
+	// called within a second of a change.
+	SaveKeys func(keys [][]byte) error
 	// With keys: whether gossip in the clear is refused, and whether ours is encrypted. Both are off at times while
 	// encryption is brought to a running pool.
 	EncryptVerifyIncoming, EncryptVerifyOutgoing bool

@@ -45,6 +45,11 @@ type Pool struct {
 
 	refreshMu sync.Mutex // held while a view is replaced
 
+	ring    *memberlist.Keyring // nil: gossip is in the clear
+	keysMu  sync.Mutex          // guards what follows
+	kept    [][]byte            // the keys as they were last saved
+	keptErr string              // why they could not be, as it was last told
+
 	tagsMu sync.Mutex // guards tags, and orders what is told of them
 	tags   map[string]string
 
@@ -104,11 +109,13 @@ func (p *Pool) start() (err error) {
 	if p.serf, err = serf.Create(c); err != nil {
 		return fmt.Errorf("gossip: %w", err)
 	}
+	p.ring = c.MemberlistConfig.Keyring
 	p.transport.open()
 	if a := p.transport.self.Addr(); len(p.opts.EncryptKeys) == 0 && a.IsGlobalUnicast() && !a.IsPrivate() {
 		p.log.Warn("gossip is not encrypted on what looks like a public address: set encrypt (-encrypt)", "addr", a)
 	}
 	p.loops.Go(func() { p.drain(events) })
+	p.saveKeys()
 	p.refresh()
 	p.loops.Go(p.watch)
 	p.loops.Go(p.listen)
@@ -156,6 +163,7 @@ func (p *Pool) watch() {
 		select {
 		case <-p.poke:
 		case <-tick.C:
+			p.saveKeys() // others may have changed them
 		case <-p.stop:
 			return
 		}

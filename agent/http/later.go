@@ -4,8 +4,8 @@ import "strings"
 
 // later lists what the public API has and this release has not, each with all beneath it. An endpoint that is here wins.
 var later = []string{
-	"/v1/acl", "/v1/agent/metrics/stream", "/v1/exported-services", "/v1/operator/autopilot", "/v1/operator/keyring",
-	"/v1/operator/usage", "/v1/peering", "/v1/peerings", "/v1/snapshot",
+	"/v1/acl", "/v1/agent/metrics/stream", "/v1/exported-services",
+	"/v1/peering", "/v1/peerings", "/v1/snapshot",
 }
 
 // isLater tells whether a path belongs to something that is not here yet, and what that is.

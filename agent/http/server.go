@@ -42,6 +42,7 @@ type Options struct {
 	Client     Client
 	Authorizer Authorizer
 	Members    Members
+	Keyring    Keyring
 	Local      Local
 	Leaves     Leaves
 	Proxies    Proxies

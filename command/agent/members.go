@@ -2,8 +2,6 @@ package agent
 
 import (
 	"context"
-	"encoding/base64"
-	"fmt"
 	"net/netip"
 
 	"github.com/parleymesh/parley/agent/gossip"
@@ -30,12 +28,12 @@ func (a *Agent) gossipOptions() (gossip.Options, error) {
 	if a.dir != nil {
 		o.SnapshotPath = a.dir.Path("serf", "local.snapshot")
 	}
-	if c.Encrypt != "" {
-		key, err := base64.StdEncoding.DecodeString(c.Encrypt)
-		if err != nil {
-			return o, fmt.Errorf("encrypt: %w", err)
-		}
-		o.EncryptKeys = [][]byte{key}
+	var err error
+	if o.EncryptKeys, err = a.gossipKeys(); err != nil {
+		return o, err
+	}
+	if a.keepsKeys() {
+		o.SaveKeys = a.saveGossipKeys
 	}
 	return o, nil
 }

@@ -1,0 +1,60 @@
+package agent
+
+import (
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"slices"
+)
+
+// The keys of gossip change while the agent runs, so the agent keeps them. The configuration's key is only the first.
+
+// keyring is the file of them.
+type keyring struct {
+	Keys []string // in base64, the one that encrypts first
+}
+
+var keyringFile = filepath.Join("serf", "keyring.json")
+
+const keyringVersion = 1
+
+func (a *Agent) keepsKeys() bool { return a.dir != nil && !a.cfg.DisableKeyringFile }
+
+// gossipKeys returns the keys that were kept or else the configuration's; none where gossip is in the clear.
+func (a *Agent) gossipKeys() ([][]byte, error) {
+	var kept keyring
+	if a.keepsKeys() {
+		if err := a.dir.ReadVersioned(keyringFile, keyringVersion, &kept); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, fmt.Errorf("keys of gossip: %w", err)
+		}
+	}
+	first := a.cfg.Encrypt
+	switch {
+	case len(kept.Keys) == 0 && first == "":
+		return nil, nil
+	case len(kept.Keys) == 0:
+		kept.Keys = []string{first}
+	case first != "" && !slices.Contains(kept.Keys, first):
+		a.log.Warn("encrypt is not among the keys that this agent has learned since, and has no effect: change keys with parley keyring, "+
+			"or stop the agent and remove the file to begin with encrypt", "file", a.dir.Path(keyringFile))
+	}
+	var out [][]byte
+	for _, text := range kept.Keys {
+		key, err := base64.StdEncoding.DecodeString(text)
+		if err != nil {
+			return nil, errors.New("keys of gossip: one of them is not in base64") // never show it
+		}
+		out = append(out, key)
+	}
+	return out, nil
+}
+
+func (a *Agent) saveGossipKeys(keys [][]byte) error {
+	var out keyring
+	for _, key := range keys {
+		out.Keys = append(out.Keys, base64.StdEncoding.EncodeToString(key))
+	}
+	return a.dir.WriteVersioned(keyringFile, keyringVersion, out)
+}
