@@ -46,7 +46,6 @@ reload
 resource apply|apply-grpc|delete|delete-grpc|list|list-grpc|read|read-grpc
 rtt
 services deregister|export|exported-services|register
-snapshot decode|inspect|restore|save
 tls ca create
 tls cert create
 troubleshoot ports|proxy|upstreams

@@ -56,7 +56,7 @@ func commands(program string) []*cli.Command {
 		servicesCommand(), catalogCommand(), dnsCommand(), maintCommand(),
 		intentionCommand(), connectCommand(), configCommand(),
 		kvCommand(), lockCommand(), eventCommand(), watchCommand(),
-		membersCommand(), rttCommand(), joinCommand(), leaveCommand(), forceLeaveCommand(), operatorCommand(), infoCommand(), monitorCommand(), reloadCommand(),
+		membersCommand(), rttCommand(), joinCommand(), leaveCommand(), forceLeaveCommand(), operatorCommand(), snapshotCommand(), infoCommand(), monitorCommand(), reloadCommand(),
 		agentCommand(program), validateCommand(), keygenCommand(), versionCommand(),
 	}
 }

@@ -5,7 +5,7 @@ import "strings"
 // later lists what the public API has and this release has not, each with all beneath it. An endpoint that is here wins.
 var later = []string{
 	"/v1/acl", "/v1/agent/metrics/stream", "/v1/exported-services",
-	"/v1/peering", "/v1/peerings", "/v1/snapshot",
+	"/v1/peering", "/v1/peerings",
 }
 
 // isLater tells whether a path belongs to something that is not here yet, and what that is.

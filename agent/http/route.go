@@ -48,7 +48,7 @@ func table() map[string]*route {
 	t := map[string]*route{}
 	for _, r := range slices.Concat(statusRoutes, catalogRoutes, healthRoutes,
 		agentRoutes, agentServiceRoutes, agentCheckRoutes, agentHealthRoutes, meshRoutes,
-		operatorRoutes, keyringRoutes, kvRoutes, sessionRoutes, txnRoutes, caRoutes, configEntryRoutes, chainRoutes, intentionRoutes, queryRoutes, eventRoutes, coordinateRoutes) {
+		operatorRoutes, keyringRoutes, kvRoutes, sessionRoutes, txnRoutes, caRoutes, configEntryRoutes, chainRoutes, intentionRoutes, queryRoutes, eventRoutes, coordinateRoutes, snapshotRoutes) {
 		r.timers = make([]telemetry.Timer, len(r.methods))
 		t[r.path] = &r
 	}

@@ -47,6 +47,7 @@ type Options struct {
 	Leaves     Leaves
 	Proxies    Proxies
 	Events     Events
+	Snapshots  Snapshots // nil: there are none
 
 	// Coordinate is where this agent places itself in the network; nil when it does not.
 	Coordinate func() *api.Coordinate

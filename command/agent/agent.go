@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -56,19 +57,21 @@ type Agent struct {
 	log    *slog.Logger
 	nodeID string
 
-	dir     *datadir.Dir
-	tls     endpoints
-	listen  listeners
-	events  *event.Log
-	gossip  *gossip.Pool
-	server  *server.Server // nil on a client agent
-	client  verb.Client
-	local   *local.State
-	leaves  *leaf.Cache
-	source  *snapshot.Assembler
-	dns     *dns.Server
-	metrics *telemetry.Metrics
-	xds     *xds.Server
+	dir    *datadir.Dir
+	tls    endpoints
+	listen listeners
+	events *event.Log
+	gossip *gossip.Pool
+	server *server.Server // nil on a client agent
+	client verb.Client
+	// snapshots is what client is, for the state as a whole.
+	snapshots verb.Snapshots
+	local     *local.State
+	leaves    *leaf.Cache
+	source    *snapshot.Assembler
+	dns       *dns.Server
+	metrics   *telemetry.Metrics
+	xds       *xds.Server
 
 	inside  *inside
 	watches *watcher.Group
@@ -152,7 +155,7 @@ func (a *Agent) startServing() error {
 			DefaultWait: a.cfg.DefaultQueryTime, MaxWait: a.cfg.MaxQueryTime, Logger: a.log,
 		})
 		a.undo.push("RPC client", closing(client.Close))
-		a.client = client
+		a.client, a.snapshots = client, client
 		return nil
 	}
 	return a.startServer(dialer)
@@ -179,11 +182,11 @@ func (a *Agent) startServer(dialer rpc.Dialer) error {
 		expect = 1
 	}
 	a.server, err = server.New(server.Options{
-		NodeID: a.nodeID, NodeName: cfg.NodeName, Datacenter: cfg.Datacenter, Domain: cfg.Domain, DataDir: a.dataPath(),
+		NodeID: a.nodeID, NodeName: cfg.NodeName, Datacenter: cfg.Datacenter, Release: a.opts.Build.Version, Domain: cfg.Domain, DataDir: a.dataPath(),
 		BootstrapExpect: expect, RaftMultiplier: cfg.Performance.RaftMultiplier, Hold: cfg.Performance.RPCHoldTimeout,
 		DefaultWait: cfg.DefaultQueryTime, MaxWait: cfg.MaxQueryTime,
 		Members: members{a.gossip, a.node()}, Stream: lanes.Raft(dialer, a.rpcAdvertise()), Leader: leader, Peers: peers,
-		Autopilot: autopilot(cfg.Autopilot),
+		Autopilot:  autopilot(cfg.Autopilot),
 		Authorizer: acl.Open{}, DefaultAllow: cfg.Intentions.Allow, DefaultWhy: cfg.Intentions.Why,
 		Logger: a.log, RaftLog: newRaftLog(a.log), LogOutput: slog.NewLogLogger(a.log.Handler(), slog.LevelDebug).Writer(),
 	})
@@ -191,7 +194,7 @@ func (a *Agent) startServer(dialer rpc.Dialer) error {
 		return err
 	}
 	a.undo.push("server", closing(a.server.Close))
-	a.client = a.server
+	a.client, a.snapshots = a.server, a.server
 	a.watchFailure(a.server.Failed())
 
 	serve := rpc.NewServer(a.server)
@@ -385,7 +388,12 @@ func (a *Agent) Leave(ctx context.Context) error {
 	return nil
 }
 
-func (a *Agent) alone() bool { return len(a.gossip.Members()) < 2 }
+// alone tells that nobody else is there who could be told anything.
+func (a *Agent) alone() bool {
+	return !slices.ContainsFunc(a.gossip.Members(), func(m gossip.Member) bool {
+		return m.Status == api.MemberAlive && m.ID != a.nodeID
+	})
+}
 
 // Stop ends everything, in the reverse of the order in which it was started.
 func (a *Agent) Stop(ctx context.Context) error { return a.undo.run(ctx) }
