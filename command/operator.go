@@ -29,6 +29,7 @@ func operatorCommand() *cli.Command {
 				Action: withClient(transferLeader),
 			},
 		}},
+		autopilotCommand(), usageCommand(),
 	}}
 }
 
@@ -81,6 +82,9 @@ func listPeers(c *cli.Context, client *api.Client) error {
 		state, index, trails := "follower", "-", "-"
 		if s.LastIndex > 0 {
 			index = strconv.FormatUint(s.LastIndex, 10)
+		}
+		if s.Status != "" {
+			state = s.Status // it does not follow: it is not alive
 		}
 		switch {
 		case s.Leader:

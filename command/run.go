@@ -56,8 +56,8 @@ func commands(program string) []*cli.Command {
 		servicesCommand(), catalogCommand(), dnsCommand(), maintCommand(),
 		intentionCommand(), connectCommand(), configCommand(),
 		kvCommand(), lockCommand(), eventCommand(), watchCommand(),
-		membersCommand(), rttCommand(), joinCommand(), leaveCommand(), forceLeaveCommand(), operatorCommand(), snapshotCommand(), infoCommand(), monitorCommand(), reloadCommand(),
-		agentCommand(program), validateCommand(), keygenCommand(), versionCommand(),
+		membersCommand(), rttCommand(), joinCommand(), leaveCommand(), forceLeaveCommand(), operatorCommand(), keyringCommand(), snapshotCommand(), infoCommand(), monitorCommand(), reloadCommand(),
+		agentCommand(program), validateCommand(), keygenCommand(), tlsCommand(), versionCommand(),
 	}
 }
 

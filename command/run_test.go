@@ -114,7 +114,9 @@ func TestUnwritableOutput(t *testing.T) {
 func TestHelp(t *testing.T) {
 	for _, line := range []string{
 		"services register", "services deregister", "catalog services", "catalog nodes", "catalog datacenters", "members", "info", "join", "leave",
-		"force-leave", "reload", "maint", "kv get", "kv put", "kv delete", "kv export", "kv import", "operator raft list-peers", "intention create",
+		"force-leave", "reload", "maint", "kv get", "kv put", "kv delete", "kv export", "kv import", "operator raft list-peers", "operator raft remove-peer", "operator raft transfer-leader",
+		"operator autopilot get-config", "operator autopilot set-config", "operator autopilot state", "operator usage instances", "keyring",
+		"tls ca create", "tls cert create", "intention create",
 		"intention list", "intention check", "intention get", "intention delete", "intention match", "config read", "config write", "config list",
 		"config delete", "connect ca get-config", "connect ca set-config", "connect envoy", "connect proxy", "version", "validate", "keygen", "agent",
 	} {

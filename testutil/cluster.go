@@ -16,8 +16,8 @@ type Cluster struct {
 }
 
 // NewCluster starts so many servers and client agents as processes, and waits until every one of them is in the catalog and
-// healthy.
-func NewCluster(t testing.TB, servers, clients int) *Cluster {
+// healthy. What else is said on an agent's command line can be given by its name.
+func NewCluster(t testing.TB, servers, clients int, args ...func(name string) []string) *Cluster {
 	t.Helper()
 	c := &Cluster{t: t}
 	for i := range servers {
@@ -28,6 +28,9 @@ func NewCluster(t testing.TB, servers, clients int) *Cluster {
 		c.Clients = append(c.Clients, Durable(t, fmt.Sprintf("client-%d", i+1), "-retry-interval=200ms"))
 	}
 	for _, a := range c.All() {
+		for _, more := range args {
+			a.args = append(a.args, more(a.Name)...)
+		}
 		for _, s := range c.Servers {
 			if s != a {
 				a.args = append(a.args, "-retry-join="+s.SerfAddr())
