@@ -261,8 +261,12 @@ func advice(text string) string {
 	return ""
 }
 
+// firstWait is how soon a join is tried again for the first time. The waits double up to the interval: hosts that are started
+// together find one another at once.
+const firstWait = time.Second
+
 // RetryJoin joins until another agent has answered, looking names up anew each time. It gives up after so many
-// attempts, if that is not 0, and when ctx ends. A nil log is the pool's.
+// attempts at the interval, if that is not 0, and when ctx ends. A nil log is the pool's.
 func (p *Pool) RetryJoin(ctx context.Context, addrs []string, interval time.Duration, attempts int, log *slog.Logger) error {
 	if log == nil {
 		log = p.log
@@ -273,7 +277,8 @@ func (p *Pool) RetryJoin(ctx context.Context, addrs []string, interval time.Dura
 	if interval <= 0 {
 		return errors.New("join: the interval between attempts is not positive")
 	}
-	for attempt := 1; ; attempt++ {
+	wait := min(firstWait, interval)
+	for attempt := 1; ; {
 		r, err := p.join(ctx, addrs)
 		failed := &JoinError{r.failures}
 		switch {
@@ -292,14 +297,20 @@ func (p *Pool) RetryJoin(ctx context.Context, addrs []string, interval time.Dura
 			return nil
 		}
 		if attempts > 0 && attempt >= attempts {
-			return fmt.Errorf("joined nobody in %d attempts: %s", attempt, failed.Line())
+			return fmt.Errorf("joined nobody in %d attempts, %s apart: %s", attempt, interval, failed.Line())
 		}
-		log.Warn("joined nobody yet, trying again", "attempt", attempt, "next", interval, "err", failed.Line())
+		level := slog.LevelInfo
+		if wait == interval {
+			level = slog.LevelWarn
+			attempt++
+		}
+		log.Log(ctx, level, "joined nobody yet, trying again", "next", wait, "err", failed.Line())
 		select {
-		case <-time.After(interval):
+		case <-time.After(wait):
 		case <-ctx.Done():
 			return fmt.Errorf("join: %w", ctx.Err())
 		}
+		wait = min(2*wait, interval)
 	}
 }
 

@@ -61,10 +61,10 @@ func TestRetryJoinWaitsForTheFirst(t *testing.T) {
 		if err := <-done; err != nil {
 			t.Fatal(err)
 		}
-		if asked != 4 {
+		if asked != 7 { // after 0, 1, 3, 7, 15, 25 and 35 seconds
 			t.Errorf("the name was looked up %d times", asked)
 		}
-		if n := l.said("joined nobody yet", "attempt=1", "servers.example.org: look up the name: no such host"); n != 1 {
+		if n := l.said("joined nobody yet", "next=1s", "servers.example.org: look up the name: no such host"); n != 1 {
 			t.Errorf("%d lines tell why it waits", n)
 		}
 	})
@@ -74,7 +74,7 @@ func TestRetryJoinEnds(t *testing.T) {
 	inLab(t, func(l *lab) {
 		c := l.start("c")
 		err := c.RetryJoin(l.Context(), []string{l.addr("down")}, time.Second, 3, nil)
-		if err == nil || !strings.Contains(err.Error(), "joined nobody in 3 attempts: 10.0.0.2:8301: dial tcp") {
+		if err == nil || !strings.Contains(err.Error(), "joined nobody in 3 attempts, 1s apart: 10.0.0.2:8301: dial tcp") {
 			t.Errorf("after three attempts: %v", err)
 		}
 		ctx, cancel := context.WithTimeout(l.Context(), time.Minute)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"os/signal"
 	"strconv"
@@ -140,7 +141,7 @@ func (a *Agent) banner() string {
 		{"Datacenter", c.Datacenter},
 		{"Server", a.serverText()},
 		{"Client address", fmt.Sprintf("%s (HTTP %s, HTTPS %s, gRPC %s, gRPC-TLS %s, DNS %s)", c.ClientAddr,
-			portText(l.httpN), portText(l.httpsN), portText(l.grpcN), portText(l.tlsN), portText(l.dnsN))},
+			socketOr(c.Addrs.HTTP, l.httpN), socketOr(c.Addrs.HTTPS, l.httpsN), portText(l.grpcN), portText(l.tlsN), portText(l.dnsN))},
 		{"Cluster address", fmt.Sprintf("%s (LAN %d, RPC %s)", c.Addrs.Advertise, l.serfLANN, portText(cmp.Or(a.rpcPort(), config.Closed)))},
 		{"Encryption", fmt.Sprintf("gossip: %t, RPC verifies: %t", c.Encrypt != "", c.TLS.InternalRPC.VerifyOutgoing)},
 	}
@@ -165,6 +166,16 @@ func (a *Agent) serverText() string {
 		return fmt.Sprintf("true, one of %d that found a cluster", c.BootstrapExpect)
 	}
 	return "true, in a cluster that exists"
+}
+
+// socketOr is a port, or the path of a socket where there is one in its place.
+func socketOr(addrs []net.Addr, port int) string {
+	for _, a := range addrs {
+		if u, ok := a.(*net.UnixAddr); ok && port < 0 {
+			return u.Name
+		}
+	}
+	return portText(port)
 }
 
 func portText(port int) string {
