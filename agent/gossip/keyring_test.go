@@ -41,7 +41,9 @@ func TestKeysAreChangedWhileAllRun(t *testing.T) {
 		a, b, c := with("a", first), with("b", first), with("c", first)
 		l.join(b, "a")
 		l.join(c, "a")
-		l.until(a, 5*time.Second, "three are alive", func() bool { return count(a, api.MemberAlive) == 3 })
+		for _, p := range []*Pool{a, b, c} {
+			l.until(p, 5*time.Second, "three are alive", func() bool { return count(p, api.MemberAlive) == 3 })
+		}
 		for name, v := range vaults {
 			if !v.has(first) {
 				t.Errorf("%s keeps %v", name, v.keys)

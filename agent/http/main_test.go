@@ -51,6 +51,7 @@ func nouns() core.Types {
 	return core.NewTypes(
 		[]verb.Command{
 			coordinate.Update{}, catalog.Register{}, catalog.Deregister{}, kv.Put{}, kv.Delete{}, ca.Install{}, ca.SetConfiguration{},
+			operator.SetAutopilot{}, operator.RemovePeer{}, operator.TransferLeader{},
 			configentry.Put{}, configentry.Delete{},
 			intention.Create{}, intention.Update{}, intention.Upsert{}, intention.DeleteByID{}, intention.Delete{}, intention.SetDefault{},
 			query.Create{}, query.Update{}, query.Delete{},
@@ -59,7 +60,7 @@ func nouns() core.Types {
 		[]verb.Query{
 			catalog.Nodes{}, catalog.NodeByID{}, catalog.Node{}, catalog.Services{}, catalog.Instances{}, catalog.Health{}, catalog.Checks{},
 			coordinate.List{}, coordinate.Node{},
-			operator.Leader{}, operator.Peers{}, operator.RaftConfiguration{},
+			operator.Leader{}, operator.Peers{}, operator.RaftConfiguration{}, operator.Autopilot{}, operator.AutopilotState{}, operator.Usage{},
 			kv.Get{}, kv.List{}, kv.Keys{}, kv.TxnRead{}, kv.Session{}, kv.Sessions{}, kv.NodeSessions{},
 			ca.Roots{}, ca.Configuration{}, ca.Sign{},
 			configentry.Get{}, configentry.List{}, configentry.Chain{},

@@ -1,6 +1,7 @@
 package http_test
 
 import (
+	"fmt"
 	"testing"
 
 	agenthttp "github.com/parleymesh/parley/agent/http"
@@ -17,7 +18,68 @@ func TestOperator(t *testing.T) {
 	a.do("GET", "/v1/operator/raft/configuration?stale").is(200, `"Voter":true`)
 	a.do("GET", "/v1/operator/raft/configuration?dc=dc9").is(500, "No path to datacenter")
 	a.do("PUT", "/v1/operator/raft/configuration").is(405, "method PUT not allowed").has("Allow", "OPTIONS,GET")
+	a.do("DELETE", "/v1/operator/raft/peer").is(400, "Must specify either ?id")
+	a.do("DELETE", "/v1/operator/raft/peer?id=x&address=y").is(400, "Must specify only one of")
+	a.do("GET", "/v1/operator/raft/transfer-leader").is(405, "").has("Allow", "OPTIONS,POST")
 	a.do("GET", "/v1/operator/area").is(404, "not a recognized HTTP API endpoint")
+}
+
+func TestAutopilot(t *testing.T) {
+	a := start(t)
+	path := "/v1/operator/autopilot/"
+	a.do("PUT", path+"configuration", `{"CleanupDeadServers": false, "LastContactThreshold": "300ms"}`).is(200, "true")
+	var c api.AutopilotConfiguration
+	a.do("GET", path+"configuration").is(200, `"LastContactThreshold":"300ms"`).json(&c)
+	if c.CleanupDeadServers || c.MaxTrailingLogs != 250 || c.ModifyIndex == 0 {
+		t.Errorf("%+v", c)
+	}
+	a.do("PUT", path+"configuration?cas=1", `{}`).is(200, "false")
+	a.do("PUT", path+fmt.Sprint("configuration?cas=", c.ModifyIndex), `{}`).is(200, "true")
+	a.do("PUT", path+"configuration?cas=x", `{}`).is(400, "Error parsing cas value")
+	a.do("PUT", path+"configuration", `{`).is(400, "Error parsing autopilot config")
+	a.do("PUT", path+"configuration", `{"ServerStabilizationTime": "-1s"}`).is(400, "must not be negative")
+	a.do("GET", path+"state").is(200, `"Leader":"s1"`)
+	a.do("GET", path+"state?stale").is(200, `"Leader":"s1"`)
+	a.do("GET", path+"health").is(200, `"SerfStatus":"alive"`)
+	a.do("GET", "/v1/operator/usage").is(200, `"Usage":{"dc1":{"Nodes":`).has("X-Consul-Effective-Consistency", "leader")
+}
+
+func TestKeyring(t *testing.T) {
+	a := start(t, func(o *agenthttp.Options) { o.Keyring = &ring{keys: map[string]int{"a": 1}} })
+	a.do("GET", "/v1/operator/keyring").is(200, `[{"WAN":false,"Datacenter":"dc1","Segment":"","Keys":{"a":1},"PrimaryKeys":null,"NumNodes":1}]`)
+	a.do("POST", "/v1/operator/keyring", `{"Key": "b"}`).is(200, "")
+	a.do("GET", "/v1/operator/keyring?relay-factor=5&local-only").is(200, `"b":1`)
+	a.do("PUT", "/v1/operator/keyring", `{"Key": "c"}`).is(500, "nobody knows it")
+	a.do("DELETE", "/v1/operator/keyring", `{"Key": "a"}`).is(200, "")
+	a.do("GET", "/v1/operator/keyring").is(200, `"Keys":{"b":1}`)
+	a.do("POST", "/v1/operator/keyring", `{`).is(400, "Request decode failed")
+	a.do("POST", "/v1/operator/keyring?local-only", `{"Key": "b"}`).is(400, "local-only")
+	a.do("GET", "/v1/operator/keyring?relay-factor=9").is(400, "Relay factor must be in range")
+	a.do("GET", "/v1/operator/keyring?relay-factor=x").is(400, "Error parsing relay factor")
+}
+
+// ring is the keys of a pool of one.
+type ring struct{ keys map[string]int }
+
+func (r *ring) Keys(uint8) (api.KeyringResponse, error) {
+	return api.KeyringResponse{Datacenter: "dc1", Keys: r.keys, NumNodes: 1}, nil
+}
+
+func (r *ring) InstallKey(key string, relay uint8) (api.KeyringResponse, error) {
+	r.keys[key] = 1
+	return r.Keys(relay)
+}
+
+func (r *ring) UseKey(key string, relay uint8) (api.KeyringResponse, error) {
+	if r.keys[key] == 0 {
+		return api.KeyringResponse{}, api.Errorf(500, "nobody knows it")
+	}
+	return r.Keys(relay)
+}
+
+func (r *ring) RemoveKey(key string, relay uint8) (api.KeyringResponse, error) {
+	delete(r.keys, key)
+	return r.Keys(relay)
 }
 
 func TestStatus(t *testing.T) {
