@@ -3,7 +3,6 @@ package command
 import (
 	"bufio"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -219,11 +218,7 @@ func snapshotRestore(c *cli.Context, client *api.Client) error {
 	}
 	defer f.Close()
 	err = client.Snapshot().Restore(c.Context, f, nil)
-	var e *api.Error
-	switch {
-	case errors.As(err, &e):
-		return failed(fmt.Errorf("Unexpected response code: %d (%s)", e.Status, e.Message), "restoring snapshot")
-	case err != nil:
+	if err != nil {
 		return failed(err, "restoring snapshot")
 	}
 	fmt.Fprintln(c.App.Writer, "Restored snapshot")
