@@ -71,6 +71,9 @@ func (s *Store) Rebase(index uint64) {
 	s.last.Store(index)
 }
 
+// Floor is the index of the last Rebase of what the transaction sees; 0: there was none.
+func (tx *Tx) Floor() uint64 { return tx.floor }
+
 // Write returns the writing transaction; it waits for the one before. It ends with Commit or Abort.
 func (s *Store) Write() *Tx {
 	return &Tx{mem: s.db.Txn(true), floor: s.floor, store: s, touched: map[Topic]uint64{}}
