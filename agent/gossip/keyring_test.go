@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -15,11 +16,20 @@ func b64(key []byte) string { return base64.StdEncoding.EncodeToString(key) }
 
 // vault is where an agent keeps its keys.
 type vault struct {
+	mu   sync.Mutex // guards what follows
 	keys [][]byte
 	full bool
 }
 
+func (v *vault) fill(full bool) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.full = full
+}
+
 func (v *vault) save(keys [][]byte) error {
+	v.mu.Lock()
+	defer v.mu.Unlock()
 	if v.full {
 		return errors.New("no space left")
 	}
@@ -28,6 +38,8 @@ func (v *vault) save(keys [][]byte) error {
 }
 
 func (v *vault) has(keys ...[]byte) bool {
+	v.mu.Lock()
+	defer v.mu.Unlock()
 	return bytes.Equal(bytes.Join(v.keys, nil), bytes.Join(keys, nil))
 }
 
@@ -46,22 +58,22 @@ func TestKeysAreChangedWhileAllRun(t *testing.T) {
 		}
 		for name, v := range vaults {
 			if !v.has(first) {
-				t.Errorf("%s keeps %v", name, v.keys)
+				t.Errorf("%s keeps others", name)
 			}
 		}
 
 		if _, err := b.UseKey(b64(second), 0); err == nil || !strings.Contains(err.Error(), "0 of 3 members know this key") {
 			t.Errorf("a key that nobody knows: %v", err)
 		}
-		vaults["c"].full = true
+		vaults["c"].fill(true)
 		if _, err := b.InstallKey(b64(second), 0); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(2 * recheck)
 		if !vaults["a"].has(first, second) || !vaults["b"].has(first, second) || !vaults["c"].has(first) {
-			t.Errorf("after the installation: %v", vaults)
+			t.Error("after the installation others are kept")
 		}
-		vaults["c"].full = false
+		vaults["c"].fill(false)
 		time.Sleep(2 * recheck)
 		if !vaults["c"].has(first, second) {
 			t.Error("a key that could not be kept was not kept later")
@@ -95,7 +107,7 @@ func TestKeysAreChangedWhileAllRun(t *testing.T) {
 		time.Sleep(time.Minute)
 		for name, v := range vaults {
 			if !v.has(second) {
-				t.Errorf("%s keeps %v", name, v.keys)
+				t.Errorf("%s keeps others", name)
 			}
 		}
 		if count(a, api.MemberAlive) != 3 || count(c, api.MemberAlive) != 3 {
