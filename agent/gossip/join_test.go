@@ -56,7 +56,7 @@ func TestRetryJoinWaitsForTheFirst(t *testing.T) {
 		go func() {
 			done <- c.RetryJoin(l.Context(), []string{"servers.example.org", self}, 10*time.Second, 0, nil)
 		}()
-		time.Sleep(25 * time.Second)
+		time.Sleep(30 * time.Second)
 		l.start("s1", server)
 		if err := <-done; err != nil {
 			t.Fatal(err)
