@@ -16,10 +16,14 @@ type Row struct {
 	Data  []byte // encoded, see Value
 }
 
-// Value decodes the row into what JSON can show.
+// Value decodes the row into what JSON can show. What is in a table that this release does not know, it cannot tell.
 func (r Row) Value() (any, error) {
-	var v any
-	if err := parleycodec.Decode(r.Data, &v); err != nil {
+	t := tableNamed(r.Table)
+	if t == nil {
+		return nil, nil
+	}
+	v, err := t.value(r.Data)
+	if err != nil {
 		return nil, fmt.Errorf("table %s: %w", r.Table, err)
 	}
 	return v, nil

@@ -112,3 +112,8 @@ func (t resultTable) load(tx *Tx, key string, version uint8, data []byte) error 
 	Remember(tx, r)
 	return nil
 }
+
+func (resultTable) value(data []byte) (any, error) {
+	r := new(Remembered)
+	return r, codec.Decode(data, r)
+}

@@ -133,11 +133,11 @@ func loadTable(tx *Tx, dec *codec.Decoder, sec section) error {
 		if err := dec.Decode(&c); err != nil {
 			return err
 		}
-		if len(c.Keys) == 0 {
-			return nil
-		}
 		if len(c.Keys) != len(c.Rows) {
 			return fmt.Errorf("table %s: %d keys for %d rows", sec.Table, len(c.Keys), len(c.Rows))
+		}
+		if len(c.Keys) == 0 {
+			return nil
 		}
 		for i, key := range c.Keys {
 			if err := t.load(tx, key, sec.Version, c.Rows[i]); err != nil {

@@ -179,6 +179,7 @@ type anyTable interface {
 	rowVersion() uint8
 	dump(tx *Tx, row func(key string, data []byte) error) error
 	load(tx *Tx, key string, version uint8, data []byte) error
+	value(data []byte) (any, error)
 }
 
 func (t *table[T]) rowVersion() uint8 { return t.version }
@@ -216,6 +217,9 @@ func (t *table[T]) load(tx *Tx, key string, version uint8, data []byte) error {
 	t.put(tx, v)
 	return nil
 }
+
+// value decodes a row for those who only show it.
+func (t *table[T]) value(data []byte) (any, error) { return t.unmarshal(data) }
 
 func (t *table[T]) marshal(v *T) ([]byte, error) {
 	if t.encode != nil {
