@@ -189,7 +189,7 @@ func (c *Core) read(e verb.Envelope, q verb.Query) (watch.State[*verb.Row], erro
 	if err != nil {
 		return watch.State[*verb.Row]{}, err
 	}
-	tell(tx, rows)
+	setApart(tx, rows)
 	_, index := tx.Seen()
 	slices.SortStableFunc(rows, func(a, b *verb.Row) int { return cmp.Compare(a.Key, b.Key) })
 	if before != nil && before.store == store {
@@ -249,9 +249,9 @@ func within(ctx, term context.Context) (context.Context, func()) {
 	return ctx, func() { stop(); cancel(nil) }
 }
 
-// tell tells the rows of a state that was restored from those that were there before: two of the same version, as of two clusters,
+// setApart tells the rows of a state that was restored from those that were there before: two of the same version, as of two clusters,
 // have nothing in common.
-func tell(tx *state.Tx, rows []*verb.Row) {
+func setApart(tx *state.Tx, rows []*verb.Row) {
 	if apart := tx.Floor(); apart > 0 {
 		for _, r := range rows {
 			r.Version ^= apart * 0x9e3779b97f4a7c15 // spreads it over all bits
@@ -269,7 +269,7 @@ func (c *Core) feed(tenant api.Tenant, q verb.Query) watch.Feed[*verb.Row] {
 				view.Fail(err)
 				return
 			}
-			tell(tx, rows)
+			setApart(tx, rows)
 			_, index := tx.Seen()
 			view.Set(index, rows)
 		})
