@@ -70,7 +70,8 @@ func nouns() core.Types {
 	)
 }
 
-// tokens is an authorizer that lets the bearer of "root" do everything and others all but read what is called secret.
+// tokens is an authorizer that lets the bearer of "root" do everything and others all but change permissions, or read what is
+// called secret.
 type tokens struct{}
 
 func (tokens) Judge(_ *state.Tx, token string) (core.Judge, error) {
@@ -93,7 +94,7 @@ type judge string
 func (j judge) Unlimited() bool { return j == "root" }
 
 func (j judge) Decide(p api.Permission) api.Decision {
-	if j != "root" && strings.Contains(p.Name, "secret") {
+	if j != "root" && (strings.Contains(p.Name, "secret") || p.Resource == "acl") {
 		return api.Decision{Why: "it is secret"}
 	}
 	return api.Decision{Allowed: true}
@@ -130,7 +131,7 @@ func start(t testing.TB, change ...func(*agenthttp.Options)) *agent {
 	c := newCore(t)
 	local, members, certs := newLocals(), &pool{}, newLeaves()
 	o := agenthttp.Options{
-		Node: "node-1", Datacenter: "dc1", Client: c, Authorizer: tokens{}, DefaultACLPolicy: "allow",
+		Node: "node-1", Datacenter: "dc1", Client: c, Snapshots: c, Authorizer: tokens{}, DefaultACLPolicy: "allow",
 		Local: local, Members: members, Leaves: certs, Proxies: proxies{},
 		Self: func(context.Context) (api.Self, error) {
 			return api.Self{Config: api.SelfConfig{Datacenter: "dc1", NodeName: "node-1"}}, nil

@@ -102,6 +102,7 @@ type Core struct {
 	gathering gathering
 
 	interludes chan func(leads bool) // what is done between two terms
+	ending     <-chan struct{}       // closed when Close begins
 
 	calls sync.WaitGroup // what waits for raft's answer
 
@@ -137,7 +138,7 @@ func New(o Options) (*Core, error) {
 		return nil, fmt.Errorf("start raft: %w", err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	c.cancel = cancel
+	c.cancel, c.ending = cancel, ctx.Done()
 	c.verify.ask = func() error { return c.ask(func() error { return c.raft.VerifyLeader().Error() }) }
 	c.prove.ask = func() error { return c.ask(func() error { return c.raft.Barrier(c.opts.Hold).Error() }) }
 	c.prove.pace = provePace

@@ -152,7 +152,7 @@ func (c *Core) RestoreEnvelope(ctx context.Context, e verb.Envelope, open func()
 			opened = true
 			return open()
 		}
-		_, here, err := c.place(ctx, verb.Options{Mode: verb.Consistent})
+		_, here, err := c.place(ctx, verb.Options{})
 		if err == nil && here {
 			err = c.restoreHere(ctx, e, once)
 		} else if err == nil {
@@ -185,6 +185,13 @@ func (c *Core) restoreHere(ctx context.Context, e verb.Envelope, open func() (io
 		if err := c.opts.Admit(); err != nil {
 			return err
 		}
+	}
+	// Most of the servers must be there, now: raft puts the state back here before it asks the others.
+	if err := c.prove.wait(ctx); err != nil {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		return verb.ErrNoLeader
 	}
 	r, err := open()
 	if err != nil {
@@ -230,6 +237,8 @@ func (c *Core) putBack(ctx context.Context, m archive.Meta, s *state.Store) erro
 		return <-done // once begun it goes on to its end, whether or not anybody waits
 	case <-ctx.Done():
 		return nothingChanged(ctx.Err())
+	case <-c.ending:
+		return nothingChanged(verb.ErrNoLeader)
 	}
 }
 
