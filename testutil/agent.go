@@ -147,24 +147,24 @@ type Agent struct {
 	args []string
 	cmd  *exec.Cmd
 	done chan struct{}
-	log  *log
+	log  *Log
 }
 
-// log keeps what a process says.
-type log struct {
+// Log keeps what a process says.
+type Log struct {
 	mu  sync.Mutex
 	buf bytes.Buffer
 }
 
 // Write implements io.Writer.
-func (l *log) Write(p []byte) (int, error) {
+func (l *Log) Write(p []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.buf.Write(p)
 }
 
 // String returns all of it.
-func (l *log) String() string {
+func (l *Log) String() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.buf.String()
@@ -184,7 +184,7 @@ func Dev(t testing.TB, args ...string) *Agent {
 func New(t testing.TB, name string, args ...string) *Agent {
 	t.Helper()
 	p := FreePorts(t)
-	a := &Agent{Name: name, Ports: p, t: t, log: new(log), args: append([]string{
+	a := &Agent{Name: name, Ports: p, t: t, log: new(Log), args: append([]string{
 		"agent", "-node=" + name, "-bind=127.0.0.1",
 		flag("http-port", p.HTTP), flag("dns-port", p.DNS), flag("grpc-port", p.GRPC), flag("serf-lan-port", p.SerfLAN),
 		flag("server-port", p.Server), "-serf-wan-port=-1", "-grpc-tls-port=-1",

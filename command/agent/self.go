@@ -14,12 +14,6 @@ import (
 // self is the agent's account of itself, for /v1/agent/self and `parley info`.
 func (a *Agent) self(ctx context.Context) (api.Self, error) {
 	c := a.cfg
-	me := api.Member{}
-	for _, m := range a.gossip.APIMembers() {
-		if m.Name == c.NodeName {
-			me = m
-		}
-	}
 	node := a.node()
 	return api.Self{
 		Config: api.SelfConfig{
@@ -28,7 +22,7 @@ func (a *Agent) self(ctx context.Context) (api.Self, error) {
 			BuildDate: a.opts.Build.Date.Format("2006-01-02T15:04:05Z07:00"),
 		},
 		Coord:  a.gossip.Coordinate(),
-		Member: me,
+		Member: a.gossip.APILocal(),
 		Meta:   node.Meta,
 		Stats:  a.stats(ctx),
 		XDS: &api.SelfXDS{

@@ -4,7 +4,6 @@
 package clients
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -14,7 +13,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -61,33 +59,13 @@ type program struct {
 	end  os.Signal
 	cmd  *exec.Cmd
 	done chan struct{}
-	log  *log
-}
-
-// log keeps what a program says.
-type log struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-// Write implements io.Writer.
-func (l *log) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.buf.Write(p)
-}
-
-// String returns all of it.
-func (l *log) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.buf.String()
+	log  *testutil.Log
 }
 
 // start starts a program. The end of the test stops it, and shows what it said if the test has failed.
 func start(t *testing.T, cmd *exec.Cmd) *program {
 	t.Helper()
-	p := &program{name: filepath.Base(cmd.Path), end: syscall.SIGTERM, cmd: cmd, done: make(chan struct{}), log: new(log)}
+	p := &program{name: filepath.Base(cmd.Path), end: syscall.SIGTERM, cmd: cmd, done: make(chan struct{}), log: new(testutil.Log)}
 	cmd.Stdout, cmd.Stderr = p.log, p.log
 	if cmd.SysProcAttr == nil {
 		cmd.SysProcAttr = &syscall.SysProcAttr{}
