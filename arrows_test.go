@@ -31,6 +31,7 @@ type arrow struct {
 // arrows is the architecture, the most particular first. A package obeys the first entry that it is beneath.
 var arrows = []arrow{
 	{"api", nil, "api is the vocabulary of everybody, so it needs nothing but the standard library"},
+	{"quietlog", nil, "a log that repeats nothing serves servers, agents and proxies alike and knows none of them"},
 	{"server/watch", nil, "watches serve servers and agents alike and know neither names nor rows"},
 	{"server/codec", nil, "the encoding knows no noun"},
 	{"server/state", []string{"api", "server/codec"}, "the state knows no Raft, no permission and no HTTP"},
@@ -38,17 +39,17 @@ var arrows = []arrow{
 	{"server/archive", nil, "the file of a snapshot is told from a damaged one without knowing what is in it"},
 	{"server/chain", []string{"api"}, "compiling a chain is a pure function over config entries"},
 	{"server/core", []string{"api", "server/archive", "server/codec", "server/state", "server/verb", "server/watch"}, "the core carries out the two verbs and knows no noun"},
-	{"server/rpc", []string{"api", "server/codec", "server/verb", "server/watch"}, "the transport knows no noun"},
+	{"server/rpc", []string{"api", "quietlog", "server/codec", "server/verb", "server/watch"}, "the transport knows no noun"},
 	{"server/acl", []string{"api", "server/codec", "server/core", "server/state", "server/verb"}, "permission is judged through core's interface"},
 	{"server/", []string{"api", "server/chain", "server/codec", "server/state", "server/verb"},
 		"a noun imports no other noun: what two of them need is a function of state"},
-	{"server", []string{"api", "server/"}, "the servers know neither agents nor proxies"},
-	{"agent/", append([]string{"api", "agent/", "server/verb"}, nouns...),
+	{"server", []string{"api", "quietlog", "server/"}, "the servers know neither agents nor proxies"},
+	{"agent/", append([]string{"api", "agent/", "quietlog", "server/verb"}, nouns...),
 		"an agent takes from the servers only commands and queries, and does not know proxies; command/agent connects them"},
-	{"proxy/", append([]string{"api", "proxy/", "server/verb"}, nouns...),
+	{"proxy/", append([]string{"api", "proxy/", "quietlog", "server/verb"}, nouns...),
 		"proxies take from the servers only commands and queries, and do not know the agent; command/agent connects them"},
 	{"testutil", []string{"api", "agent/", "command/", "proxy/", "server", "server/", "testutil/"}, "tests may use everything"},
-	{"command", []string{"api", "agent/", "command/", "proxy/", "server", "server/"}, "commands wire everything but tests' helpers"},
+	{"command", []string{"api", "agent/", "command/", "proxy/", "quietlog", "server", "server/"}, "commands wire everything but tests' helpers"},
 	{"", []string{"command"}, "main hands over to command"},
 }
 

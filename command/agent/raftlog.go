@@ -6,10 +6,10 @@ import (
 	"io"
 	"log"
 	"log/slog"
-	"sync"
-	"time"
 
 	"github.com/hashicorp/go-hclog"
+
+	"github.com/parleymesh/parley/quietlog"
 )
 
 // raftLog is an hclog.Logger that writes to slog. What raft calls informative is of interest to those who debug it only, and so
@@ -19,34 +19,17 @@ type raftLog struct {
 	to   *slog.Logger
 	name string
 	args []any
-	said *said
+	said *quietlog.Log
 }
 
-// said remembers what was logged when, by message and peer.
-type said struct {
-	mu   sync.Mutex
-	last map[string]time.Time
-}
-
-// sayAgain is how long a repetition goes without saying.
-const sayAgain = time.Minute
-
-// lately reports whether the same was said within the minute. Only peers are told apart, and there are few.
-func (s *said) lately(msg string, args []any) bool {
-	key := msg
+// subject is the peer that a message is about. Only peers are told apart, and there are few.
+func subject(args []any) string {
 	for i := 1; i < len(args); i += 2 {
 		if args[i-1] == "peer" {
-			key += fmt.Sprint(args[i])
+			return fmt.Sprint(args[i])
 		}
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	now := time.Now()
-	if last, ok := s.last[key]; ok && now.Sub(last) < sayAgain {
-		return true
-	}
-	s.last[key] = now
-	return false
+	return ""
 }
 
 // usual is what raft warns of though all is well: a server that has just been started has no log and no peers yet.
@@ -58,7 +41,8 @@ var usual = map[string]bool{
 }
 
 func newRaftLog(to *slog.Logger) hclog.Logger {
-	return &raftLog{to: to.With("component", "raft"), said: &said{last: map[string]time.Time{}}}
+	to = to.With("component", "raft")
+	return &raftLog{to: to, said: quietlog.New(to)}
 }
 
 func level(l hclog.Level) slog.Level {
@@ -77,8 +61,17 @@ func (r *raftLog) Log(l hclog.Level, msg string, args ...any) {
 	if usual[msg] {
 		to = slog.LevelDebug
 	}
-	if !r.to.Enabled(context.Background(), to) || to >= slog.LevelWarn && r.said.lately(msg, args) {
+	if !r.to.Enabled(context.Background(), to) {
 		return
+	}
+	if to >= slog.LevelWarn {
+		since, yes := r.said.Due(quietlog.Key{Subject: subject(args), Reason: msg})
+		if !yes {
+			return
+		}
+		if since > 0 {
+			args = append(args[:len(args):len(args)], "times_since", since)
+		}
 	}
 	for i := 1; i < len(args); i += 2 {
 		switch v := args[i].(type) {

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/parleymesh/parley/proxy/snapshot"
+	"github.com/parleymesh/parley/quietlog"
 )
 
 // Options say which proxy to be.
@@ -60,7 +61,7 @@ func Run(ctx context.Context, o Options) error {
 			return fmt.Errorf("configuration of proxy %q: %w", o.ProxyID, err)
 		case err != nil:
 			// What was last known stays in force.
-			p.quiet.say(slog.LevelWarn, "configuration not renewed, it is asked for again", "", err.Error(), "err", err)
+			p.quiet.Say(slog.LevelWarn, quietlog.Key{Reason: err.Error()}, "configuration not renewed, it is asked for again", "err", err)
 			select {
 			case <-time.After(time.Second):
 			case <-ctx.Done():
@@ -75,7 +76,7 @@ func Run(ctx context.Context, o Options) error {
 type proxy struct {
 	opts  Options
 	log   *slog.Logger
-	quiet *quiet
+	quiet *quietlog.Log
 
 	// now is what the proxy obeys.
 	now atomic.Pointer[moment]
@@ -92,7 +93,7 @@ type proxy struct {
 
 func newProxy(o Options) *proxy {
 	p := &proxy{opts: o, log: o.Logger.With("component", "proxy", "proxy", o.ProxyID), locals: map[string]*door{}, open: newConnections()}
-	p.quiet = newQuiet(p.log)
+	p.quiet = quietlog.New(p.log)
 	p.dialing, p.stop = context.WithCancel(context.Background())
 	return p
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/parleymesh/parley/proxy/snapshot"
+	"github.com/parleymesh/parley/quietlog"
 )
 
 // handshakeTime bounds a caller's handshake.
@@ -21,7 +22,7 @@ func (p *proxy) inbound(raw net.Conn) {
 	from := raw.RemoteAddr().String()
 	m := p.now.Load()
 	denied := func(caller, why string) {
-		p.quiet.say(slog.LevelInfo, "connection denied", caller, why, "caller", caller, "from", from, "why", why)
+		p.quiet.Say(slog.LevelInfo, quietlog.Key{Subject: caller, Reason: why}, "connection denied", "caller", caller, "from", from, "why", why)
 	}
 	conn := tls.Server(raw, m.server(denied))
 	if err := conn.HandshakeContext(ctx); err != nil {
@@ -42,7 +43,7 @@ func (p *proxy) inbound(raw net.Conn) {
 	}
 	service, err := dialService(p.dialing, now.Snapshot)
 	if err != nil {
-		p.quiet.say(slog.LevelWarn, "the service does not answer", now.Service, err.Error(), "service", now.Service, "err", err)
+		p.quiet.Say(slog.LevelWarn, quietlog.Key{Subject: now.Service, Reason: err.Error()}, "the service does not answer", "service", now.Service, "err", err)
 		return
 	}
 	defer service.Close()

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/parleymesh/parley/proxy/snapshot"
+	"github.com/parleymesh/parley/quietlog"
 )
 
 // maxTries is how many instances are tried for one connection before the caller is told.
@@ -23,13 +24,13 @@ func (p *proxy) outbound(upstream string, local net.Conn) {
 	defer p.open.remove(local)
 	remote, err := p.dial(upstream)
 	if err != nil {
-		p.quiet.say(slog.LevelWarn, "upstream not reached", upstream, err.Error(), "upstream", upstream, "err", err)
+		p.quiet.Say(slog.LevelWarn, quietlog.Key{Subject: upstream, Reason: err.Error()}, "upstream not reached", "upstream", upstream, "err", err)
 		return
 	}
 	defer remote.Close()
 	if received, err := join(local, remote); refused(received, err) {
 		service := p.now.Load().Service
-		p.quiet.say(slog.LevelWarn, "the upstream's sidecar refuses this caller", upstream, err.Error(), "upstream", upstream, "err", err,
+		p.quiet.Say(slog.LevelWarn, quietlog.Key{Subject: upstream, Reason: err.Error()}, "the upstream's sidecar refuses this caller", "upstream", upstream, "err", err,
 			"hint", fmt.Sprintf("parley intention check %s %s", service, upstream))
 	}
 }

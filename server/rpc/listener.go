@@ -10,6 +10,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/parleymesh/parley/quietlog"
 )
 
 // The first byte of a connection tells what it carries. Raft's is our own; it is none with which TLS, HTTP, SSH or any
@@ -43,7 +45,7 @@ type Listener struct {
 	tls        *tls.Config
 	requireTLS atomic.Bool
 	log        *slog.Logger
-	refused    *sourceLog
+	refused    *quietlog.Log
 
 	raft, grpc *lane
 	ctx        context.Context
@@ -64,7 +66,7 @@ func Listen(o ListenOptions) (*Listener, error) {
 		in: o.Listener, tls: o.TLS, log: o.Logger.With("component", "rpc"),
 		raft: newLane(o.Listener.Addr()), grpc: newLane(o.Listener.Addr()), unrouted: map[string]int{},
 	}
-	l.refused = newSourceLog(l.log)
+	l.refused = quietlog.New(l.log)
 	l.requireTLS.Store(o.RequireTLS)
 	l.ctx, l.cancel = context.WithCancel(context.Background())
 	l.done.Go(l.accept)
@@ -104,7 +106,7 @@ func (l *Listener) accept() {
 				return
 			}
 			// Out of file descriptors, as a rule: connections that end make room.
-			l.refused.say("", "cannot accept connections", "err", err)
+			l.refused.Say(slog.LevelWarn, quietlog.Key{Reason: "accept"}, "cannot accept connections", "err", err)
 			select {
 			case <-time.After(pause):
 			case <-l.ctx.Done():
@@ -117,7 +119,7 @@ func (l *Listener) accept() {
 		source := host(conn.RemoteAddr())
 		if !l.admit(source) {
 			_ = conn.Close()
-			l.refused.say(source, "connection closed: too many have not yet said what they are", "source", source)
+			l.refused.Say(slog.LevelWarn, quietlog.Key{Subject: source}, "connection closed: too many have not yet said what they are", "source", source)
 			continue
 		}
 		l.done.Go(func() { l.serve(conn, source) })
@@ -160,7 +162,7 @@ func (l *Listener) serve(conn net.Conn, source string) {
 	if err == nil || l.ctx.Err() != nil || inTime && errors.Is(err, errSilent) {
 		return
 	}
-	l.refused.say(source, "connection closed", "source", source, "err", err)
+	l.refused.Say(slog.LevelWarn, quietlog.Key{Subject: source}, "connection closed", "source", source, "err", err)
 }
 
 var errSilent = errors.New("nothing was sent")
@@ -274,35 +276,4 @@ func host(addr net.Addr) string {
 		return h
 	}
 	return addr.String()
-}
-
-// sourceLog writes at the most one line a minute for each source.
-type sourceLog struct {
-	log  *slog.Logger
-	mu   sync.Mutex
-	last map[string]time.Time
-}
-
-// maxSources bounds what a sourceLog remembers. Beyond it the oldest are not told apart: all are forgotten.
-const maxSources = 1024
-
-func newSourceLog(log *slog.Logger) *sourceLog {
-	return &sourceLog{log: log, last: map[string]time.Time{}}
-}
-
-func (s *sourceLog) say(source, msg string, args ...any) {
-	now := time.Now()
-	s.mu.Lock()
-	last, ok := s.last[source]
-	quiet := ok && now.Sub(last) < time.Minute
-	if !quiet {
-		if len(s.last) >= maxSources {
-			clear(s.last)
-		}
-		s.last[source] = now
-	}
-	s.mu.Unlock()
-	if !quiet {
-		s.log.Warn(msg, args...)
-	}
 }
