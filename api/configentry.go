@@ -6,12 +6,19 @@ import (
 	"net/http"
 )
 
-// The kinds of config entry, and the only name that a proxy-defaults entry may have.
+// The kinds of config entry, and the only names that a proxy-defaults entry and a mesh entry may have.
 const (
 	KindServiceIntentions = "service-intentions"
 	KindServiceDefaults   = "service-defaults"
+	KindServiceRouter     = "service-router"
+	KindServiceSplitter   = "service-splitter"
+	KindServiceResolver   = "service-resolver"
 	KindProxyDefaults     = "proxy-defaults"
-	ProxyDefaultsGlobal   = "global"
+	KindMesh              = "mesh"
+	KindJWTProvider       = "jwt-provider"
+
+	ProxyDefaultsGlobal = "global"
+	MeshEntryName       = "mesh"
 )
 
 // ConfigEntry is a piece of configuration that holds for the whole datacenter, kept by kind and name.
@@ -41,8 +48,18 @@ func NewConfigEntry(kind string) (ConfigEntry, error) {
 		return &ServiceIntentions{Kind: kind}, nil
 	case KindServiceDefaults:
 		return &ServiceDefaults{Kind: kind}, nil
+	case KindServiceRouter:
+		return &ServiceRouter{Kind: kind}, nil
+	case KindServiceSplitter:
+		return &ServiceSplitter{Kind: kind}, nil
+	case KindServiceResolver:
+		return &ServiceResolver{Kind: kind}, nil
 	case KindProxyDefaults:
 		return &ProxyDefaults{Kind: kind}, nil
+	case KindMesh:
+		return &MeshEntry{Kind: kind}, nil
+	case KindJWTProvider:
+		return &JWTProvider{Kind: kind}, nil
 	}
 	return nil, noKind(kind)
 }

@@ -2,6 +2,7 @@ package api
 
 import (
 	"bytes"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -130,6 +131,12 @@ func decodeScalar(path string, src any, v reflect.Value) error {
 			return mismatch(path, "a whole number in range, not below zero", src)
 		}
 		v.SetUint(n)
+	case reflect.Float32, reflect.Float64:
+		f, err := strconv.ParseFloat(number.String(), v.Type().Bits())
+		if err != nil {
+			return mismatch(path, "a number in range", src)
+		}
+		v.SetFloat(f)
 	default:
 		return fmt.Errorf("%s: cannot be set from JSON", path)
 	}
@@ -199,6 +206,9 @@ func fieldsOf(v reflect.Value) map[string]field {
 }
 
 func decodeSlice(path string, src any, v reflect.Value, depth int) error {
+	if v.Type().Elem().Kind() == reflect.Uint8 {
+		return decodeBytes(path, src, v)
+	}
 	list, ok := src.([]any)
 	if !ok {
 		object, isObject := src.(map[string]any)
@@ -214,6 +224,20 @@ func decodeSlice(path string, src any, v reflect.Value, depth int) error {
 		}
 	}
 	v.Set(s)
+	return nil
+}
+
+// decodeBytes reads base64, which is how JSON has bytes.
+func decodeBytes(path string, src any, v reflect.Value) error {
+	text, ok := src.(string)
+	if !ok {
+		return mismatch(path, "a string in base64", src)
+	}
+	data, err := base64.StdEncoding.DecodeString(text)
+	if err != nil {
+		return mismatch(path, "a string in base64", src)
+	}
+	v.SetBytes(data)
 	return nil
 }
 

@@ -8,13 +8,14 @@ import (
 )
 
 // entryKinds are those that NewConfigEntry knows.
-var entryKinds = []string{KindProxyDefaults, KindServiceDefaults, KindServiceIntentions}
+var entryKinds = []string{
+	KindJWTProvider, KindMesh, KindProxyDefaults, KindServiceDefaults, KindServiceIntentions, KindServiceResolver, KindServiceRouter, KindServiceSplitter,
+}
 
 // laterKinds are further ones that the public documentation has, so that what is only not here yet is not taken for a typo.
 var laterKinds = []string{
 	"api-gateway", "bound-api-gateway", "control-plane-request-limit", "exported-services", "file-system-certificate", "http-route",
-	"ingress-gateway", "inline-certificate", "jwt-provider", "mesh", "sameness-group", "service-resolver", "service-router",
-	"service-splitter", "tcp-route", "terminating-gateway",
+	"ingress-gateway", "inline-certificate", "sameness-group", "tcp-route", "terminating-gateway",
 }
 
 // noKind tells why there is no entry of a kind.

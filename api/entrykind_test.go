@@ -16,8 +16,8 @@ func TestConfigEntryKinds(t *testing.T) {
 		}
 	}
 	for kind, want := range map[string]string{
-		"mesh":            "config entry kind mesh is not in this release yet; it has proxy-defaults, ",
-		"service-default": `invalid config entry kind: service-default; did you mean "service-defaults"? (this release has proxy-defaults, service-defaults, `,
+		"http-route":      "config entry kind http-route is not in this release yet; it has jwt-provider, ",
+		"service-default": `invalid config entry kind: service-default; did you mean "service-defaults"? (this release has jwt-provider, mesh, `,
 		"ServiceRouter":   `invalid config entry kind: ServiceRouter; did you mean "service-router"?`,
 		"bogus":           "invalid config entry kind: bogus (this release has ",
 		"":                "invalid config entry kind:  (this release has ",

@@ -17,6 +17,7 @@ type ServiceDefaults struct {
 	LocalConnectTimeoutMs     int                  `json:",omitempty"`
 	LocalRequestTimeoutMs     int                  `json:",omitempty"`
 	BalanceInboundConnections string               `json:",omitempty"`
+	MaxRequestHeadersKB       *uint32              `json:",omitempty"`
 	RateLimits                *RateLimits          `json:",omitempty"`
 	EnvoyExtensions           []EnvoyExtension     `json:",omitempty"`
 	EntryCommon
