@@ -3,18 +3,14 @@ package watcher
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"strconv"
 	"strings"
-	"time"
-)
 
-// killGrace is how long the output of a program that has ended is waited for: a child of it may hold the pipe open.
-const killGrace = time.Second
+	"github.com/parleymesh/parley/agent/script"
+)
 
 // keptOutput is how much of a program's output is kept, the last bytes of it.
 const keptOutput = 4 << 10
@@ -42,34 +38,29 @@ func (s *Script) String() string { return strings.Join(s.Args, " ") }
 
 // Handle implements Handler. When ctx ends the program is killed, and its children with it.
 func (s *Script) Handle(ctx context.Context, c Change) error {
-	cmd := exec.CommandContext(ctx, s.Args[0], s.Args[1:]...)
+	cmd := script.Command(ctx, s.Args)
 	cmd.Stdin = bytes.NewReader(append(bytes.Clone(c.JSON), '\n'))
 	cmd.Env = os.Environ()
 	if c.Hash == "" {
 		cmd.Env = append(cmd.Env, "CONSUL_INDEX="+strconv.FormatUint(c.Index, 10))
 	}
-	var output tail
+	output := script.NewTail(keptOutput)
 	cmd.Stdout, cmd.Stderr = s.Stdout, s.Stderr
 	if s.Stdout == nil {
-		cmd.Stdout = &output
+		cmd.Stdout = output
 	}
 	if s.Stderr == nil {
 		cmd.Stderr = cmd.Stdout // one writer for both, so that it is written to by one at a time
 	}
-	cmd.WaitDelay = killGrace
-	killWithChildren(cmd)
-	err := cmd.Run()
-	if errors.Is(err, exec.ErrWaitDelay) {
-		err = nil // it has ended well, and left something running
-	}
+	err := script.Run(cmd)
 	switch {
 	case ctx.Err() != nil:
 		return ctx.Err()
 	case err != nil:
 		return &ScriptError{Args: s.Args, Output: output.String(), Err: err}
 	}
-	if s.Said != nil && len(output.data) > 0 {
-		s.Said(output.String())
+	if text := output.String(); s.Said != nil && text != "" {
+		s.Said(text)
 	}
 	return nil
 }
@@ -91,27 +82,3 @@ func (e *ScriptError) Error() string {
 
 // Unwrap returns the cause.
 func (e *ScriptError) Unwrap() error { return e.Err }
-
-// tail keeps the last bytes written to it.
-type tail struct {
-	data    []byte
-	dropped bool
-}
-
-// Write implements io.Writer.
-func (t *tail) Write(p []byte) (int, error) {
-	t.data = append(t.data, p[max(0, len(p)-keptOutput):]...)
-	if over := len(t.data) - keptOutput; over > 0 || len(p) > keptOutput {
-		t.data = append(t.data[:0], t.data[max(0, over):]...)
-		t.dropped = true
-	}
-	return len(p), nil
-}
-
-func (t *tail) String() string {
-	text := strings.ToValidUTF8(string(t.data), "")
-	if t.dropped {
-		return "... " + text
-	}
-	return text
-}

@@ -1,6 +1,6 @@
 //go:build unix
 
-package watcher
+package script
 
 import (
 	"errors"
@@ -9,8 +9,8 @@ import (
 	"syscall"
 )
 
-// killWithChildren gives a program a process group of its own, which is killed as a whole: a shell would leave behind what
-// it started.
+// killWithChildren gives a program a process group of its own, which is killed as a whole when its time is up: a shell
+// would leave behind what it started.
 func killWithChildren(cmd *exec.Cmd) {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error {
