@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/parleymesh/parley/agent/check"
 	"github.com/parleymesh/parley/api"
 	"github.com/parleymesh/parley/server/catalog"
 	"github.com/parleymesh/parley/server/verb"
@@ -16,19 +17,23 @@ import (
 // aliased tells an alias check the health of what it repeats.
 type aliased struct {
 	s     *State
-	token string
+	check *healthCheck
 }
 
 // Checks implements check.Aliased.
 func (a aliased) Checks(ctx context.Context, node, service string) ([]api.Check, <-chan struct{}, error) {
-	if node == "" || strings.EqualFold(node, a.s.o.Node.Node) {
-		return a.s.ownChecks(service)
+	if a.s.isOwn(node) {
+		return a.s.ownChecks(a.check, service)
 	}
-	return a.s.remoteChecks(ctx, remoteKey{node, a.token}, service)
+	return a.s.remoteChecks(ctx, remoteKey{node, a.check.token}, service)
 }
 
-// ownChecks returns the checks of a service of this host, or of the node itself, without asking anybody.
-func (s *State) ownChecks(service string) ([]api.Check, <-chan struct{}, error) {
+// isOwn tells whether an alias check speaks of this node.
+func (s *State) isOwn(node string) bool { return node == "" || strings.EqualFold(node, s.o.Node.Node) }
+
+// ownChecks returns the checks of a service of this host, or of the node itself, without asking anybody. Of checks that alias
+// one another none counts, for each would wait for the next to be well: they stand as the worst of the others that they lead to.
+func (s *State) ownChecks(who *healthCheck, service string) ([]api.Check, <-chan struct{}, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	changed := s.aliased[service]
@@ -40,11 +45,53 @@ func (s *State) ownChecks(service string) ([]api.Check, <-chan struct{}, error) 
 		return nil, changed, fmt.Errorf("service %q is not registered on this node", service)
 	}
 	out := make([]api.Check, 0, len(s.byService[service]))
-	for _, c := range s.byService[service] {
-		out = append(out, *c.value)
-	}
+	seen := map[string]bool{}
+	s.follows(service, seen, func(c *healthCheck) (on bool) {
+		if c == who {
+			return false
+		}
+		if on = s.leadsTo(c, who); !on {
+			out = append(out, *c.value)
+		}
+		return on
+	})
 	sortChecks(out)
+	if len(seen) > 1 {
+		if s.anyCheck == nil {
+			s.anyCheck = make(chan struct{})
+		}
+		changed = s.anyCheck
+	}
 	return out, changed, nil
+}
+
+// follows visits the checks of a service, and of those that its alias checks repeat for which visit says so. It is called
+// with mu held.
+func (s *State) follows(service string, seen map[string]bool, visit func(*healthCheck) (on bool)) {
+	seen[service] = true
+	for _, c := range s.byService[service] {
+		if visit(c) && !seen[c.def.AliasService] {
+			s.follows(c.def.AliasService, seen, visit)
+		}
+	}
+}
+
+// repeatsOwn tells whether it is an alias check of something of this host.
+func (s *State) repeatsOwn(c *healthCheck) bool {
+	return c.part != maintenance && check.KindOf(&c.def) == check.KindAlias && s.isOwn(c.def.AliasNode)
+}
+
+// leadsTo tells whether what an alias check repeats depends on another check. It is called with mu held.
+func (s *State) leadsTo(c, other *healthCheck) bool {
+	if !s.repeatsOwn(c) {
+		return false
+	}
+	found := false
+	s.follows(c.def.AliasService, map[string]bool{}, func(next *healthCheck) bool {
+		found = found || next == other
+		return !found && s.repeatsOwn(next)
+	})
+	return found
 }
 
 func sortChecks(checks []api.Check) {

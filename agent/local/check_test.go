@@ -213,6 +213,36 @@ func TestAliasFollowsAtOnce(t *testing.T) {
 	})
 }
 
+// TestAliasesOfOneAnother has services that say that they are well when the next one is. Each stands as the worst of what all of
+// them have besides.
+func TestAliasesOfOneAnother(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		h := start(t, options(nil))
+		h.register(`{"Name": "a", "Checks": [{"CheckID": "a-b", "AliasService": "b"}, {"CheckID": "a-ttl", "TTL": "1h", "Status": "passing"}]}`)
+		h.register(`{"Name": "b", "Check": {"CheckID": "b-c", "AliasService": "c"}}`)
+		h.register(`{"Name": "c", "Check": {"CheckID": "c-a", "AliasService": "a"}}`)
+		h.register(`{"Name": "d", "Check": {"CheckID": "d-a", "AliasService": "a"}}`) // outside, and follows
+		settle()
+		h.is("a b c d | a-b=passing a-ttl=passing b-c=passing c-a=passing d-a=passing")
+		for _, status := range []string{api.Critical, api.Passing} {
+			if err := h.UpdateTTL("a-ttl", status, "says so"); err != nil {
+				t.Fatal(err)
+			}
+			settle()
+			h.is("a b c d | a-b=" + status + " a-ttl=" + status + " b-c=" + status + " c-a=" + status + " d-a=" + status)
+		}
+		h.registerCheck(`{"Name": "c2", "ServiceID": "c", "TTL": "1h", "Status": "warning"}`)
+		settle()
+		h.is("a b c d | a-b=warning a-ttl=passing b-c=warning c-a=warning c2=warning d-a=warning")
+		// Without one of them there is no circle any more.
+		if err := h.DeregisterService("c"); err != nil {
+			t.Fatal(err)
+		}
+		settle()
+		h.is("a b d | a-b=critical a-ttl=passing b-c=critical d-a=critical")
+	})
+}
+
 func TestAliasOfAnotherNode(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		s := newServers(t)

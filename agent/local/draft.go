@@ -277,4 +277,8 @@ func (s *State) checksChanged(service string) {
 		close(ch)
 		delete(s.aliased, service)
 	}
+	if s.anyCheck != nil {
+		close(s.anyCheck)
+		s.anyCheck = nil
+	}
 }

@@ -122,7 +122,7 @@ func (c *healthCheck) start(s *State) {
 	case check.KindTTL:
 		c.run = check.NewTTL(c.id, c.value.Output, &c.def, o)
 	case check.KindAlias:
-		o.Aliased = aliased{s, c.token}
+		o.Aliased = aliased{s, c}
 		c.run = check.NewAlias(c.id, &c.def, o)
 	default:
 		c.run = check.NewRunner(c.id, c.value.Status, &c.def, o)

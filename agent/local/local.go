@@ -77,6 +77,7 @@ type State struct {
 	ports     map[int]int                        // how many services have a port
 	added     chan struct{}                      // closed when a service is added; nil: nobody waits
 	aliased   map[string]chan struct{}           // by service: closed when its checks change; only those that are waited for
+	anyCheck  chan struct{}                      // closed when any check changes; nil: nobody waits
 	remotes   map[remoteKey]*remote
 	dirty     dirty
 	last      map[string]savedStatus // of checks before the restart that have not come back yet
