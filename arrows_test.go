@@ -31,6 +31,7 @@ type arrow struct {
 // arrows is the architecture, the most particular first. A package obeys the first entry that it is beneath.
 var arrows = []arrow{
 	{"api", nil, "api is the vocabulary of everybody, so it needs nothing but the standard library"},
+	{"filter", nil, "the language in which rows are selected knows the rows by their type alone"},
 	{"quietlog", nil, "a log that repeats nothing serves servers, agents and proxies alike and knows none of them"},
 	{"server/watch", nil, "watches serve servers and agents alike and know neither names nor rows"},
 	{"server/codec", nil, "the encoding knows no noun"},
@@ -41,12 +42,12 @@ var arrows = []arrow{
 	{"server/core", []string{"api", "server/archive", "server/codec", "server/state", "server/verb", "server/watch"}, "the core carries out the two verbs and knows no noun"},
 	{"server/rpc", []string{"api", "quietlog", "server/codec", "server/verb", "server/watch"}, "the transport knows no noun"},
 	{"server/acl", []string{"api", "server/codec", "server/core", "server/state", "server/verb"}, "permission is judged through core's interface"},
-	{"server/", []string{"api", "server/chain", "server/codec", "server/state", "server/verb"},
+	{"server/", []string{"api", "filter", "server/chain", "server/codec", "server/state", "server/verb"},
 		"a noun imports no other noun: what two of them need is a function of state"},
 	{"server", []string{"api", "quietlog", "server/"}, "the servers know neither agents nor proxies"},
-	{"agent/", append([]string{"api", "agent/", "quietlog", "server/verb"}, nouns...),
+	{"agent/", append([]string{"api", "agent/", "filter", "quietlog", "server/verb"}, nouns...),
 		"an agent takes from the servers only commands and queries, and does not know proxies; command/agent connects them"},
-	{"proxy/", append([]string{"api", "proxy/", "quietlog", "server/verb"}, nouns...),
+	{"proxy/", append([]string{"api", "filter", "proxy/", "quietlog", "server/verb"}, nouns...),
 		"proxies take from the servers only commands and queries, and do not know the agent; command/agent connects them"},
 	{"testutil", []string{"api", "agent/", "command/", "proxy/", "server", "server/", "testutil/"}, "tests may use everything"},
 	{"command", []string{"api", "agent/", "command/", "proxy/", "quietlog", "server", "server/"}, "commands wire everything but tests' helpers"},

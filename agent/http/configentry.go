@@ -5,8 +5,8 @@ import (
 	"reflect"
 	"strings"
 
-	"github.com/parleymesh/parley/agent/http/filter"
 	"github.com/parleymesh/parley/api"
+	"github.com/parleymesh/parley/filter"
 	"github.com/parleymesh/parley/server/configentry"
 	"github.com/parleymesh/parley/server/verb"
 )

@@ -6,8 +6,8 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/parleymesh/parley/agent/http/filter"
 	"github.com/parleymesh/parley/api"
+	"github.com/parleymesh/parley/filter"
 	"github.com/parleymesh/parley/server/catalog"
 	"github.com/parleymesh/parley/server/verb"
 )

@@ -5,8 +5,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/parleymesh/parley/agent/http/filter"
 	"github.com/parleymesh/parley/api"
+	"github.com/parleymesh/parley/filter"
 )
 
 func entry() *api.ServiceEntry {
