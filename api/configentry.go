@@ -6,21 +6,6 @@ import (
 	"net/http"
 )
 
-// The kinds of config entry, and the only names that a proxy-defaults entry and a mesh entry may have.
-const (
-	KindServiceIntentions = "service-intentions"
-	KindServiceDefaults   = "service-defaults"
-	KindServiceRouter     = "service-router"
-	KindServiceSplitter   = "service-splitter"
-	KindServiceResolver   = "service-resolver"
-	KindProxyDefaults     = "proxy-defaults"
-	KindMesh              = "mesh"
-	KindJWTProvider       = "jwt-provider"
-
-	ProxyDefaultsGlobal = "global"
-	MeshEntryName       = "mesh"
-)
-
 // ConfigEntry is a piece of configuration that holds for the whole datacenter, kept by kind and name.
 type ConfigEntry interface {
 	EntryKind() string
@@ -40,29 +25,6 @@ type EntryCommon struct {
 
 // Common gives access to the fields that all kinds share.
 func (c *EntryCommon) Common() *EntryCommon { return c }
-
-// NewConfigEntry returns an empty entry of the kind, for decoding into, or an *Error with status 400.
-func NewConfigEntry(kind string) (ConfigEntry, error) {
-	switch kind {
-	case KindServiceIntentions:
-		return &ServiceIntentions{Kind: kind}, nil
-	case KindServiceDefaults:
-		return &ServiceDefaults{Kind: kind}, nil
-	case KindServiceRouter:
-		return &ServiceRouter{Kind: kind}, nil
-	case KindServiceSplitter:
-		return &ServiceSplitter{Kind: kind}, nil
-	case KindServiceResolver:
-		return &ServiceResolver{Kind: kind}, nil
-	case KindProxyDefaults:
-		return &ProxyDefaults{Kind: kind}, nil
-	case KindMesh:
-		return &MeshEntry{Kind: kind}, nil
-	case KindJWTProvider:
-		return &JWTProvider{Kind: kind}, nil
-	}
-	return nil, noKind(kind)
-}
 
 // DecodeConfigEntry reads an entry from JSON with CamelCase or snake_case keys. An unknown kind, an unknown key or a value
 // of a wrong type is an *Error with status 400 that names the path of the field.
