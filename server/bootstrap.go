@@ -41,6 +41,7 @@ func (s *Server) hurryAlone() {
 	if len(servers) != 1 || servers[0].ID != raft.ServerID(s.opts.NodeID) || servers[0].Suffrage != raft.Voter {
 		return
 	}
+	s.promise.end()
 	s.done.Go(func() {
 		self := s.transport.LocalAddr()
 		req := raft.TimeoutNowRequest{RPCHeader: raft.RPCHeader{

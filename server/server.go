@@ -63,6 +63,7 @@ type Server struct {
 	opts      Options
 	log       *slog.Logger
 	storage   storage
+	promise   *promise
 	transport *raft.NetworkTransport
 	cancel    context.CancelFunc
 	done      sync.WaitGroup
@@ -89,13 +90,19 @@ func New(o Options) (_ *Server, err error) {
 	}
 	undo = append(undo, func() { _ = s.storage.close() })
 
+	cfg := raftConfig(o)
+	s.promise = newPromise(o.Stream, cfg.LeaderLeaseTimeout)
+	if exists, err := raft.HasExistingState(s.storage.logs, s.storage.stable, s.storage.snapshots); err != nil {
+		return nil, fmt.Errorf("read the raft state: %w", err)
+	} else if !exists {
+		s.promise.end()
+	}
 	s.transport = raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
-		Stream: o.Stream, MaxPool: 3, Timeout: raftTimeout, Logger: o.RaftLog,
+		Stream: s.promise, MaxPool: 3, Timeout: raftTimeout, Logger: o.RaftLog,
 		ServerAddressProvider: addresses{o.Members},
 	})
 	undo = append(undo, func() { _ = s.transport.Close() })
 
-	cfg := raftConfig(o)
 	if err = s.bootstrapAlone(cfg); err != nil {
 		return nil, err
 	}

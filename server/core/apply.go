@@ -99,10 +99,9 @@ func (c *Core) applyHere(ctx context.Context, e verb.Envelope, cmd verb.Command)
 // applyAtLeader carries out a command that is not replicated.
 func (c *Core) applyAtLeader(ctx context.Context, tx *state.Tx, cmd verb.AtLeader) (verb.Result, error) {
 	v, err := cmd.ApplyAtLeader(tx, c.opts.Memory)
-	// The change comes before the proof: a leader that follows this one has begun after it. VerifyLeader would not do, it counts
-	// answers to what was sent before: one that was stopped for a while would find them when it goes on.
-	if err := c.prove.wait(ctx); err != nil {
-		return verb.Result{}, appendError(err)
+	// The change comes before the proof: a leader that follows this one has begun after it.
+	if err := c.proved(ctx); err != nil {
+		return verb.Result{}, err
 	}
 	if err != nil {
 		return verb.Result{}, err

@@ -45,7 +45,7 @@ type Options struct {
 	Logs      raft.LogStore
 	Stable    raft.StableStore
 	Snapshots raft.SnapshotStore
-	Transport raft.Transport
+	Transport Transport
 
 	// Admit is asked before a client's command is appended here, and may refuse it; what the leader itself has to say is not
 	// judged. It may be nil.
@@ -91,11 +91,13 @@ type Core struct {
 	topics *watch.Topics[state.Topic]
 	views  *watch.Views[viewKey, *verb.Row]
 	recent recent
-	verify verifier // that this server still leads, as far as it can hear
-	prove  verifier // that it leads, by an entry that most have accepted
+	verify verifier // that this server still leads
+
+	witness *witness
 
 	mu      sync.Mutex
 	term    context.Context // while this server leads and is ready
+	number  uint64          // of that term, in raft
 	changed chan struct{}   // closed and replaced when leadership, here or elsewhere, changes
 	closing bool            // raft is asked nothing more
 
@@ -130,18 +132,18 @@ func New(o Options) (*Core, error) {
 		failed:  make(chan error, 1),
 
 		interludes: make(chan func(bool)),
+		witness:    newWitness(o.Transport, o.Raft.LeaderLeaseTimeout),
 	}
 	c.fsm = newFSM(o.Types, c.topics, c.fail)
 	var err error
-	if c.raft, err = raft.NewRaft(o.Raft, c.fsm, o.Logs, o.Stable, o.Snapshots, o.Transport); err != nil {
+	if c.raft, err = raft.NewRaft(o.Raft, c.fsm, o.Logs, o.Stable, o.Snapshots, c.witness); err != nil {
 		c.views.Close()
 		return nil, fmt.Errorf("start raft: %w", err)
 	}
+	c.witness.term = c.raft.CurrentTerm
 	ctx, cancel := context.WithCancel(context.Background())
 	c.cancel, c.ending = cancel, ctx.Done()
-	c.verify.ask = func() error { return c.ask(func() error { return c.raft.VerifyLeader().Error() }) }
-	c.prove.ask = func() error { return c.ask(func() error { return c.raft.Barrier(c.opts.Hold).Error() }) }
-	c.prove.pace = provePace
+	c.verify.ask = c.confirm
 	c.done.Go(func() { c.reign(ctx) })
 	c.done.Go(func() { c.observe(ctx) })
 	return c, nil
@@ -173,9 +175,20 @@ func (c *Core) Ready() bool {
 
 // leading returns a context that ends with this server's leadership.
 func (c *Core) leading() (context.Context, bool) {
+	term, _ := c.reigning()
+	return term, term != nil
+}
+
+// reigning is leading with the term's number. Raft may have lost leadership, and found it again in another term of which nothing
+// is applied yet, before that is noticed here: raft itself is asked, too.
+func (c *Core) reigning() (term context.Context, number uint64) {
 	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.term, c.term != nil
+	term, number = c.term, c.number
+	c.mu.Unlock()
+	if term == nil || c.raft.CurrentTerm() != number || c.raft.State() != raft.Leader {
+		return nil, 0
+	}
+	return term, number
 }
 
 // leadership returns a channel that is closed when who leads has changed.
@@ -186,10 +199,10 @@ func (c *Core) leadership() <-chan struct{} {
 }
 
 // startTerm tells those who wait that this server leads, for as long as the context lasts.
-func (c *Core) startTerm(term context.Context) {
+func (c *Core) startTerm(term context.Context, number uint64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.term = term
+	c.term, c.number = term, number
 	c.wake()
 }
 
@@ -318,17 +331,43 @@ func allow(j Judge, needs []api.Permission) error {
 	return nil
 }
 
-// provePace is how far apart the entries are, at the least, by which this server proves that it leads.
-const provePace = 20 * time.Millisecond
+// confirm asks the others whether this server leads: it returns nil when it did at some moment after the call.
+func (c *Core) confirm() error {
+	term, number := c.reigning()
+	if term == nil {
+		return raft.ErrNotLeader
+	}
+	mark := c.witness.mark()
+	// What raft proves by this is not enough, but it sends heartbeats at once for it.
+	if err := c.ask(func() error { c.raft.VerifyLeader(); return nil }); err != nil {
+		return err
+	}
+	timeout := time.NewTimer(c.opts.Hold)
+	defer timeout.Stop()
+	for {
+		ok, news := c.witness.accepted(c.configuration(), c.opts.Raft.LocalID, number, mark)
+		if ok {
+			return nil
+		}
+		select {
+		case <-news:
+		case <-term.Done():
+			return raft.ErrNotLeader
+		case <-timeout.C:
+			return raft.ErrNotLeader
+		}
+	}
+}
+
+// configuration is the latest one, committed or not: it counts from when it is in the log.
+func (c *Core) configuration() raft.Configuration { return c.raft.GetConfiguration().Configuration() }
 
 // verifier shares one round of asking the others among all who wait for one: a round that began before a caller came proves
 // nothing to it, so late callers wait for the next.
 type verifier struct {
 	ask     func() error
-	pace    time.Duration // from the beginning of a round to that of the next
 	mu      sync.Mutex
 	next    *round
-	began   time.Time // the last round
 	running atomic.Bool
 }
 
@@ -365,12 +404,8 @@ func (v *verifier) run() {
 			v.mu.Unlock()
 			return
 		}
-		early := v.pace - time.Since(v.began)
-		v.mu.Unlock()
-		time.Sleep(early)
-		v.mu.Lock()
 		r := v.next
-		v.next, v.began = nil, time.Now()
+		v.next = nil
 		v.mu.Unlock()
 		r.err = v.ask()
 		close(r.done)

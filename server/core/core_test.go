@@ -141,6 +141,12 @@ func (o others) WatchEnvelope(ctx context.Context, e verb.Envelope, q verb.Optio
 
 func newCluster(t *testing.T, n int, loops ...Loop) *cluster {
 	t.Helper()
+	return newClusterOf(t, n, func(o *Options) { o.Loops = loops })
+}
+
+// newClusterOf is newCluster of servers that are set up in another way.
+func newClusterOf(t *testing.T, n int, setUp func(*Options)) *cluster {
+	t.Helper()
 	c := &cluster{t: t, cores: map[raft.ServerAddress]*Core{}, transports: map[raft.ServerAddress]*raft.InmemTransport{}}
 	var servers []raft.Server
 	for i := range n {
@@ -162,12 +168,13 @@ func newCluster(t *testing.T, n int, loops ...Loop) *cluster {
 			t.Fatal(err)
 		}
 		o := Options{
-			Datacenter: "dc1", Types: NewTypes([]verb.Command{put{}, tell{}, poke{}}, []verb.Query{list{}}), Authorizer: guard{}, Loops: loops,
+			Datacenter: "dc1", Types: NewTypes([]verb.Command{put{}, tell{}, poke{}}, []verb.Query{list{}}), Authorizer: guard{},
 			Raft: cfg, Logs: store, Stable: store, Snapshots: snaps, Transport: c.transports[s.Address], Logger: slog.New(slog.DiscardHandler),
 		}
 		if n > 1 {
 			o.Leader = others{c}
 		}
+		setUp(&o)
 		core, err := New(o)
 		if err != nil {
 			t.Fatal(err)

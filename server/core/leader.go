@@ -111,10 +111,11 @@ func (c *Core) begin(ctx context.Context) (end func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	var loops sync.WaitGroup
 	loops.Go(func() {
-		if !c.prepare(ctx) {
+		number, lasted := c.prepare(ctx)
+		if !lasted {
 			return
 		}
-		c.startTerm(ctx)
+		c.startTerm(ctx, number)
 		loops.Go(func() { c.appendGathered(ctx) })
 		for _, l := range c.opts.Loops {
 			if l.Run != nil {
@@ -133,24 +134,32 @@ func (c *Core) begin(ctx context.Context) (end func()) {
 
 func (c *Core) newTerm(l Loop) *Term { return &Term{core: c, Log: c.opts.Logger.With("loop", l.Name)} }
 
-// prepare applies the first entry of the term and does the loops' preparations. It reports whether leadership lasted.
-func (c *Core) prepare(ctx context.Context) bool {
+// prepare applies the first entry of the term and does the loops' preparations. It returns the term's number, and whether
+// leadership lasted.
+func (c *Core) prepare(ctx context.Context) (number uint64, lasted bool) {
 	began := time.Now()
 	if !c.retry(ctx, "first entry of the term", func() error {
-		return c.ask(func() error { return c.raft.Barrier(time.Minute).Error() })
+		number = c.raft.CurrentTerm()
+		if err := c.ask(func() error { return c.raft.Barrier(time.Minute).Error() }); err != nil {
+			return err
+		}
+		if now := c.raft.CurrentTerm(); now != number {
+			return fmt.Errorf("the term was %d and is %d", number, now)
+		}
+		return nil
 	}) {
-		return false
+		return 0, false
 	}
 	for _, l := range c.opts.Loops {
 		if l.Prepare == nil {
 			continue
 		}
 		if !c.retry(ctx, l.Name, func() error { return l.Prepare(ctx, c.newTerm(l)) }) {
-			return false
+			return 0, false
 		}
 	}
 	c.log.Info("this server leads", "took", time.Since(began).Round(time.Millisecond))
-	return true
+	return number, true
 }
 
 // retry repeats what a leader must have done, and says why it fails when the reason is new.

@@ -120,13 +120,29 @@ func (c *Core) place(ctx context.Context, o verb.Options) (term context.Context,
 	if o.Mode == verb.Stale && (o.MaxStale == 0 || c.lastContact() <= o.MaxStale) {
 		return nil, true, nil
 	}
-	term, here = c.leading()
-	if here && o.Mode == verb.Consistent {
-		if err := c.verify.wait(ctx); err != nil {
-			return nil, false, appendError(err)
-		}
+	term, number := c.reigning()
+	if term == nil {
+		return nil, false, nil
 	}
-	return term, here, nil
+	if o.Mode != verb.Consistent && c.witness.promised(time.Now(), number, c.opts.Raft.LocalID, c.configuration) {
+		return term, true, nil
+	}
+	if err := c.proved(ctx); err != nil {
+		return nil, false, err
+	}
+	if term.Err() != nil {
+		return nil, false, verb.ErrNotLeader // it leads again, in another term
+	}
+	return term, true, nil
+}
+
+// proved waits for the proof that this server has led since the call.
+func (c *Core) proved(ctx context.Context) error {
+	err := c.verify.wait(ctx)
+	if err != nil && ctx.Err() == nil {
+		return appendError(err)
+	}
+	return err
 }
 
 // lastContact is how old this server's state may be.

@@ -187,11 +187,8 @@ func (c *Core) restoreHere(ctx context.Context, e verb.Envelope, open func() (io
 		}
 	}
 	// Most of the servers must be there, now: raft puts the state back here before it asks the others.
-	if err := c.prove.wait(ctx); err != nil {
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
-		return verb.ErrNoLeader
+	if err := c.proved(ctx); err != nil {
+		return err
 	}
 	r, err := open()
 	if err != nil {

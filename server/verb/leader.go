@@ -6,8 +6,8 @@ import (
 )
 
 // AtLeader is a Command that changes nothing of what is replicated, but only what the leader keeps in memory for as long as it
-// leads. It is routed and authorised like any other, and answered once the leader has proved that it led after the change, by an
-// entry of the log that is shared by all who wait for one: whoever leads later has come to lead after it.
+// leads. It is routed and authorised like any other, and answered once the leader has proved that it led after the change: whoever
+// leads later has come to lead after it.
 type AtLeader interface {
 	Command
 	// ApplyAtLeader is called in place of Apply, with the leader's state.
