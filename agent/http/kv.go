@@ -8,8 +8,11 @@ import (
 	"github.com/parleymesh/parley/server/verb"
 )
 
+// keyPath is where keys are. What comes after it is the key as it stands, percent signs decoded.
+const keyPath = "/v1/kv/"
+
 var kvRoutes = []route{
-	on("/v1/kv/", get(kvGet), put(kvPut), del(kvDelete)),
+	on(keyPath, get(kvGet), put(kvPut), del(kvDelete)),
 }
 
 // errAbsent says that there is nothing, without a word.

@@ -2,6 +2,7 @@ package http
 
 import (
 	"context"
+	"log/slog"
 	"math/rand/v2"
 	"net/http"
 	"net/netip"
@@ -12,14 +13,22 @@ import (
 
 	"github.com/parleymesh/parley/agent/telemetry"
 	"github.com/parleymesh/parley/api"
+	"github.com/parleymesh/parley/quietlog"
 	"github.com/parleymesh/parley/server/verb"
 )
 
 // What a client may take is bounded, and it is told which bound it met: never a bare close.
 
-// refused counts a request that a limit refuses, by the limit.
-func refused(limit string) {
+// refuse counts a request that a limit refuses, by the limit, and names its client in the log.
+func (s *Server) refuse(hr *http.Request, limit string, err error) error {
 	gometrics.IncrCounterWithLabels([]string{"http", "refused"}, 1, []telemetry.Label{{Name: "reason", Value: limit}})
+	source := hr.RemoteAddr
+	if addr, ok := addrOf(source); ok {
+		source = addr.String()
+	}
+	s.refused.Say(slog.LevelWarn, quietlog.Key{Subject: source, Reason: limit}, "request refused by a limit",
+		"source", source, "limit", limit, "method", hr.Method, "path", hr.URL.Path, "err", err)
+	return err
 }
 
 // maxRetryAfter is how many seconds a client that met a limit is asked to wait at the most. A little chance keeps those that came
@@ -37,18 +46,16 @@ type waiters struct {
 	by  map[netip.Addr]int64
 }
 
-// enter takes a place among those that wait, if there is one.
-func (w *waiters) enter(remote string) (leave func(), err error) {
+// enter takes a place among those that wait, if there is one; else it names the limit.
+func (w *waiters) enter(remote string) (leave func(), limit string, err error) {
 	client, _ := addrOf(remote)
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	switch {
 	case w.all >= w.max:
-		refused("blocking")
-		return nil, api.Errorf(http.StatusTooManyRequests, "too many blocking queries: %d wait at this agent, and no more are allowed", w.all)
+		return nil, "blocking", api.Errorf(http.StatusTooManyRequests, "too many blocking queries: %d wait at this agent, and no more are allowed", w.all)
 	case w.by[client] >= w.maxPerClient:
-		refused("blocking-per-client")
-		return nil, api.Errorf(http.StatusTooManyRequests, "too many blocking queries: %d from this address wait at this agent, and no more are allowed; "+
+		return nil, "blocking-per-client", api.Errorf(http.StatusTooManyRequests, "too many blocking queries: %d from this address wait at this agent, and no more are allowed; "+
 			"share them among those who watch the same, or raise limits.http_max_blocking_per_client", w.by[client])
 	}
 	if w.by == nil {
@@ -56,7 +63,7 @@ func (w *waiters) enter(remote string) (leave func(), err error) {
 	}
 	w.all++
 	w.by[client]++
-	return func() { w.leave(client) }, nil
+	return func() { w.leave(client) }, "", nil
 }
 
 func (w *waiters) leave(client netip.Addr) {
@@ -84,9 +91,9 @@ func (r *request) hold(o verb.Options) (context.Context, func(), error) {
 
 // enter takes a place among those that wait, if there is one.
 func (r *request) enter() (context.Context, func(), error) {
-	leave, err := r.s.waiting.enter(r.RemoteAddr)
+	leave, limit, err := r.s.waiting.enter(r.RemoteAddr)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, r.s.refuse(r.Request, limit, err)
 	}
 	ctx, stop := r.s.untilClose(r.Context())
 	return ctx, func() { stop(); leave() }, nil
@@ -107,7 +114,6 @@ func (s *Server) checkHeader(hr *http.Request) error {
 	if size <= s.opts.MaxHeader {
 		return nil
 	}
-	refused("header")
-	return api.Errorf(http.StatusRequestHeaderFieldsTooLarge,
-		"the request's line and headers take %d bytes, and %d are allowed; shorten them, or raise http_config.max_header_bytes", size, s.opts.MaxHeader)
+	return s.refuse(hr, "header", api.Errorf(http.StatusRequestHeaderFieldsTooLarge,
+		"the request's line and headers take %d bytes, and %d are allowed; shorten them, or raise http_config.max_header_bytes", size, s.opts.MaxHeader))
 }

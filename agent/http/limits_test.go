@@ -1,50 +1,70 @@
 package http_test
 
 import (
-	"fmt"
-	"strconv"
+	"bytes"
+	"log/slog"
 	"strings"
+	"sync"
 	"testing"
-	"time"
 
 	agenthttp "github.com/parleymesh/parley/agent/http"
 )
 
-func TestBlockingQueriesOfOneClientAreBounded(t *testing.T) {
-	a := start(t, func(o *agenthttp.Options) { o.MaxBlockingPerClient = 2 })
-	index := a.do("GET", "/v1/catalog/nodes").index()
-	var waiting []<-chan answer
-	for range 2 {
-		waiting = append(waiting, a.later(fmt.Sprintf("/v1/catalog/nodes?index=%d&wait=10s", index)))
+// lines is a log that is read while it is written.
+type lines struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+// Write implements io.Writer.
+func (l *lines) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(p)
+}
+
+func (l *lines) count(text string) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return strings.Count(l.text.String(), text)
+}
+
+// What a limit refuses is told to the client each time, and to the operator once.
+func TestRefusalsAreLogged(t *testing.T) {
+	log := &lines{}
+	a := start(t, func(o *agenthttp.Options) {
+		o.MaxValue, o.MaxHeader = 10, 4<<10
+		o.Logger = slog.New(slog.NewTextHandler(log, nil))
+	})
+	for range 3 {
+		a.do("PUT", "/v1/kv/large", "more than ten bytes").is(413, "too large")
+		a.do("GET", "/v1/kv/large", "", "X-Long: "+strings.Repeat("x", 5<<10)).is(431, "max_header_bytes")
 	}
-	waitFor(t, func() bool { return a.api.Waiting() == 2 })
-	got := a.do("GET", fmt.Sprintf("/v1/catalog/nodes?index=%d&wait=10s", index))
-	got.is(429, "limits.http_max_blocking_per_client")
-	if after, err := strconv.Atoi(got.header.Get("Retry-After")); err != nil || after < 1 || after > 5 {
-		t.Errorf("Retry-After is %q", got.header.Get("Retry-After"))
-	}
-	// What waits for this agent's own state takes the same places, and what does not wait takes none.
-	a.do("GET", "/v1/agent/services?hash=0&wait=10s").is(200, "")
-	a.do("GET", "/v1/catalog/nodes").is(200, "")
-	a.register(`{"Node": "n2", "Address": "10.0.0.2"}`)
-	for _, w := range waiting {
-		(<-w).is(200, "n2")
-	}
-	waitFor(t, func() bool { return a.api.Waiting() == 0 })
-	began := time.Now()
-	a.do("GET", fmt.Sprintf("/v1/catalog/nodes?index=%d&wait=10ms", a.do("GET", "/v1/catalog/nodes").index())).is(200, "")
-	if time.Since(began) < 10*time.Millisecond {
-		t.Error("a place that was left is not taken again")
+	for _, limit := range []string{"limit=body", "limit=header"} {
+		if n := log.count(`msg="request refused by a limit" component=http source=127.0.0.1 ` + limit); n != 1 {
+			t.Errorf("%s: %d lines in the log, want one for each source:\n%s", limit, n, &log.text)
+		}
 	}
 }
 
-func TestHeaderThatIsTooLong(t *testing.T) {
-	a := start(t, func(o *agenthttp.Options) { o.MaxHeader = 8 << 10 })
-	for size, want := range map[int]int{1 << 10: 200, 12 << 10: 431, 100 << 10: 431} {
-		got := a.do("GET", "/v1/catalog/nodes", "", "X-Long: "+strings.Repeat("x", size))
-		got.is(want, "")
-		if want == 431 && size < 64<<10 {
-			got.is(431, "http_config.max_header_bytes")
+// Keys are what stands in the path, to the letter.
+func TestKeysAreNotCleaned(t *testing.T) {
+	a := start(t)
+	for path, key := range map[string]string{
+		"a//b": "a//b", "/lead": "/lead", "%2Flead2": "/lead2", "a/../b": "a/../b", "a/./b/": "a/./b/", "..": "..",
+		"with%20space": "with space", "per%25cent": "per%cent", "a%2F%2Fc": "a//c", "q%3Fx": "q?x",
+	} {
+		a.do("PUT", "/v1/kv/"+path, key).is(200, "true")
+		if got := a.do("GET", "/v1/kv/"+path+"?raw").is(200, key); got.body != key {
+			t.Errorf("%s has the value of %q", path, got.body)
 		}
 	}
+	a.do("GET", "/v1/kv/a?keys").is(200, `["a/../b","a/./b/","a//b","a//c"]`)
+	a.do("DELETE", "/v1/kv/a//b").is(200, "true")
+	a.do("GET", "/v1/kv/a/b").is(404, "")
+	a.do("GET", "//v1/kv/a").is(307, "/v1/kv/a") // what is before the key is no key
+}
+
+func TestProfilesSayHow(t *testing.T) {
+	start(t).do("GET", "/debug/pprof/").is(404, "enable_debug = true")
 }

@@ -223,8 +223,7 @@ func (s *Server) untilClose(ctx context.Context) (context.Context, func()) {
 func (r *request) body(limit int64) ([]byte, error) {
 	tooLarge := api.Errorf(http.StatusRequestEntityTooLarge, "Request body(%d bytes) too large, max size: %d bytes", r.ContentLength, limit)
 	if r.ContentLength > limit {
-		refused("body")
-		return nil, tooLarge
+		return nil, r.s.refuse(r.Request, "body", tooLarge)
 	}
 	rc := http.NewResponseController(r.w)
 	_ = rc.SetReadDeadline(time.Now().Add(bodyTimeout))
@@ -233,8 +232,7 @@ func (r *request) body(limit int64) ([]byte, error) {
 	var over *http.MaxBytesError
 	switch {
 	case errors.As(err, &over):
-		refused("body")
-		return nil, api.Errorf(http.StatusRequestEntityTooLarge, "Request body too large, max size: %d bytes", limit)
+		return nil, r.s.refuse(r.Request, "body", api.Errorf(http.StatusRequestEntityTooLarge, "Request body too large, max size: %d bytes", limit))
 	case err != nil:
 		return nil, api.Errorf(http.StatusBadRequest, "the request's body could not be read: %v", err)
 	}

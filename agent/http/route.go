@@ -97,9 +97,8 @@ func (s *Server) serve(w http.ResponseWriter, hr *http.Request) {
 	}
 	if tooMany(hr.Context()) {
 		w.Header().Set("Connection", "close")
-		refused("connections")
-		writeError(w, api.Errorf(http.StatusTooManyRequests,
-			"too many connections from this address, %d are allowed; reuse connections, or raise limits.http_max_conns_per_client", s.opts.MaxConnsPerClient))
+		writeError(w, s.refuse(hr, "connections", api.Errorf(http.StatusTooManyRequests,
+			"too many connections from this address, %d are allowed; reuse connections, or raise limits.http_max_conns_per_client", s.opts.MaxConnsPerClient)))
 		return
 	}
 	if err := s.checkHeader(hr); err != nil {
@@ -134,8 +133,11 @@ func (s *Server) contain(w http.ResponseWriter, hr *http.Request) {
 }
 
 // redirect returns where a path leads that is not clean, or that lacks the slash of its route; otherwise nothing. Escaped
-// slashes belong to a name and are left alone.
+// slashes belong to a name and are left alone, and so is all of a key: a//b and a/../b are keys like any other.
 func (s *Server) redirect(escaped string) string {
+	if strings.HasPrefix(escaped, keyPath) {
+		return ""
+	}
 	clean := path.Clean("/" + escaped)
 	if strings.HasSuffix(escaped, "/") && clean != "/" {
 		clean += "/"
@@ -167,7 +169,9 @@ func (s *Server) elsewhere(w http.ResponseWriter, hr *http.Request) {
 		redirect(w, hr, "/ui/", http.StatusMovedPermanently)
 	case strings.HasPrefix(p, "/ui/") && s.opts.UI != nil:
 		s.opts.UI.ServeHTTP(w, hr)
-	case strings.HasPrefix(p, "/debug/pprof/") && s.opts.Debug:
+	case strings.HasPrefix(p, "/debug/pprof") && !s.opts.Debug:
+		writeError(w, api.Errorf(http.StatusNotFound, "Invalid URL path: profiles are served when enable_debug = true is in the agent's configuration\n"))
+	case strings.HasPrefix(p, "/debug/pprof/"):
 		s.profile(w, hr)
 	case strings.HasPrefix(p, "/v1/"):
 		if what, yes := isLater(p); yes {

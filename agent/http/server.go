@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/parleymesh/parley/api"
+	"github.com/parleymesh/parley/quietlog"
 	"github.com/parleymesh/parley/server/verb"
 )
 
@@ -136,6 +137,7 @@ type Server struct {
 	http    *http.Server
 	conns   connections
 	waiting waiters
+	refused *quietlog.Log // what limits refuse, by client
 	cache   *cache
 
 	// closing ends when Close begins: blocking queries then end at once.
@@ -159,6 +161,7 @@ func New(o Options) *Server {
 	o.MaxBlocking = cmp.Or(o.MaxBlocking, DefaultMaxBlocking)
 	o.MaxBlockingPerClient = cmp.Or(o.MaxBlockingPerClient, max(o.MaxBlocking/4, 1))
 	s := &Server{opts: o, log: o.Logger.With("component", "http"), routes: table(), cache: newCache(o.Client)}
+	s.refused = quietlog.New(s.log)
 	s.closing, s.close = context.WithCancel(context.Background())
 	s.conns.max = o.MaxConnsPerClient
 	s.waiting.max, s.waiting.maxPerClient = o.MaxBlocking, o.MaxBlockingPerClient
