@@ -163,7 +163,8 @@ func (a *Agent) startServing() error {
 
 func (a *Agent) startServer(dialer rpc.Dialer) error {
 	lanes, err := rpc.Listen(rpc.ListenOptions{
-		Listener: a.listen.rpc, TLS: a.tls.rpc.Listen("h2"), RequireTLS: a.cfg.TLS.InternalRPC.VerifyIncoming, Logger: a.log,
+		Listener: a.listen.rpc, TLS: a.tls.rpc.Listen("h2"), RequireTLS: a.cfg.TLS.InternalRPC.VerifyIncoming,
+		RouteTimeout: a.cfg.Limits.RPCHandshakeTimeout, MaxConnsPerClient: a.cfg.Limits.RPCMaxConnsPerClient, Logger: a.log,
 	})
 	if err != nil {
 		return err

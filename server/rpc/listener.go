@@ -1,6 +1,7 @@
 package rpc
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -36,7 +37,11 @@ type ListenOptions struct {
 	TLS *tls.Config
 	// RequireTLS refuses connections in the clear.
 	RequireTLS bool
-	Logger     *slog.Logger
+	// RouteTimeout is how long a connection may take to say what it is, its TLS handshake included; 0: ten seconds.
+	RouteTimeout time.Duration
+	// MaxConnsPerClient bounds the open connections of one address; 0: no bound.
+	MaxConnsPerClient int
+	Logger            *slog.Logger
 }
 
 // Listener hands each connection to the protocol that its first byte names.
@@ -44,6 +49,8 @@ type Listener struct {
 	in         net.Listener
 	tls        *tls.Config
 	requireTLS atomic.Bool
+	timeout    time.Duration
+	maxConns   int
 	log        *slog.Logger
 	refused    *quietlog.Log
 
@@ -55,6 +62,7 @@ type Listener struct {
 	mu       sync.Mutex // guards what follows
 	unrouted map[string]int
 	total    int
+	open     map[string]int // by address, also those handed on
 }
 
 // Listen begins to accept connections. Close closes the listener that it was given.
@@ -64,7 +72,8 @@ func Listen(o ListenOptions) (*Listener, error) {
 	}
 	l := &Listener{
 		in: o.Listener, tls: o.TLS, log: o.Logger.With("component", "rpc"),
-		raft: newLane(o.Listener.Addr()), grpc: newLane(o.Listener.Addr()), unrouted: map[string]int{},
+		raft: newLane(o.Listener.Addr()), grpc: newLane(o.Listener.Addr()), unrouted: map[string]int{}, open: map[string]int{},
+		timeout: cmp.Or(o.RouteTimeout, routeTimeout), maxConns: o.MaxConnsPerClient,
 	}
 	l.refused = quietlog.New(l.log)
 	l.requireTLS.Store(o.RequireTLS)
@@ -117,24 +126,51 @@ func (l *Listener) accept() {
 		}
 		pause = 5 * time.Millisecond
 		source := host(conn.RemoteAddr())
-		if !l.admit(source) {
+		if why := l.admit(source); why != "" {
 			_ = conn.Close()
-			l.refused.Say(slog.LevelWarn, quietlog.Key{Subject: source}, "connection closed: too many have not yet said what they are", "source", source)
+			l.refused.Say(slog.LevelWarn, quietlog.Key{Subject: source}, "connection closed: "+why, "source", source)
 			continue
 		}
-		l.done.Go(func() { l.serve(conn, source) })
+		l.done.Go(func() { l.serve(&counted{Conn: conn, closed: func() { l.closed(source) }}, source) })
 	}
 }
 
-func (l *Listener) admit(source string) bool {
+// admit takes a place for a connection. If there is none it tells why.
+func (l *Listener) admit(source string) (why string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.total >= maxUnrouted || l.unrouted[source] >= maxUnroutedByOne {
-		return false
+	switch {
+	case l.total >= maxUnrouted || l.unrouted[source] >= maxUnroutedByOne:
+		return "too many have not yet said what they are"
+	case l.maxConns > 0 && l.open[source] >= l.maxConns:
+		return fmt.Sprintf("%d from this address are open, and no more are allowed; see limits.rpc_max_conns_per_client", l.maxConns)
 	}
 	l.total++
 	l.unrouted[source]++
-	return true
+	l.open[source]++
+	return ""
+}
+
+// closed gives back the place of an open connection.
+func (l *Listener) closed(source string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.open[source]--; l.open[source] == 0 {
+		delete(l.open, source)
+	}
+}
+
+// counted is a connection that tells when it is closed.
+type counted struct {
+	net.Conn
+	once   sync.Once
+	closed func()
+}
+
+// Close implements net.Conn.
+func (c *counted) Close() error {
+	c.once.Do(c.closed)
+	return c.Conn.Close()
 }
 
 func (l *Listener) release(source string) {
@@ -149,7 +185,7 @@ func (l *Listener) release(source string) {
 // serve routes one connection, within a time.
 func (l *Listener) serve(conn net.Conn, source string) {
 	defer l.release(source)
-	ctx, cancel := context.WithTimeout(l.ctx, routeTimeout)
+	ctx, cancel := context.WithTimeout(l.ctx, l.timeout)
 	defer cancel()
 	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
 	to, routed, err := l.route(ctx, conn)

@@ -315,3 +315,52 @@ func TestRealSockets(t *testing.T) {
 		t.Errorf("%q, %v", b, err)
 	}
 }
+
+func TestConnectionsOfOneAddress(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := listening(t, ListenOptions{MaxConnsPerClient: 2})
+		var serving sync.WaitGroup
+		serving.Go(func() {
+			for {
+				c, err := l.GRPC().Accept()
+				if err != nil {
+					return
+				}
+				serving.Go(func() {
+					defer c.Close()
+					b := make([]byte, 3)
+					if _, err := io.ReadFull(c, b); err == nil {
+						_, _ = c.Write(b)
+						_, _ = io.Copy(io.Discard, c) // until the other side ends
+					}
+				})
+			}
+		})
+		open := func() (net.Conn, string) {
+			c, err := l.dial(t.Context(), "s1")
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, _ = c.Write([]byte("PRI"))
+			b := make([]byte, 3)
+			n, _ := io.ReadFull(c, b)
+			return c, string(b[:n])
+		}
+		first, a := open()
+		second, b := open()
+		third, refused := open()
+		synctest.Wait()
+		if a != "PRI" || b != "PRI" || refused != "" || !strings.Contains(l.logged(), "limits.rpc_max_conns_per_client") {
+			t.Errorf("answered %q, %q and %q, logged %s", a, b, refused, l.logged())
+		}
+		_ = first.Close()
+		synctest.Wait()
+		fourth, again := open()
+		if again != "PRI" {
+			t.Errorf("after one had ended: %q", again)
+		}
+		_, _, _ = second.Close(), third.Close(), fourth.Close()
+		_ = l.GRPC().Close()
+		serving.Wait()
+	})
+}
