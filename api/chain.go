@@ -13,7 +13,6 @@ type DiscoveryChain struct {
 	Default           bool              `json:",omitempty"` // nothing configured: this service, plainly
 	Protocol          string            // what all of the chain speaks
 	ServiceMeta       map[string]string `json:",omitempty"` // of the service's defaults
-	EnvoyExtensions   []EnvoyExtension  `json:",omitempty"` // of the defaults of all proxies, then of the service's
 	StartNode         string
 	Nodes             map[string]DiscoveryNode
 	Targets           map[string]Target

@@ -24,18 +24,16 @@ func discoveryChain(r *request) (any, error) {
 	if r.name == "" {
 		return nil, api.Errorf(http.StatusBadRequest, "Missing chain name")
 	}
+	q := configentry.Chain{Service: r.name, Datacenter: cmp.Or(r.param("compile-dc"), r.param("dc"), r.s.opts.Datacenter)}
 	if r.Method == http.MethodPost {
 		var over chainOverrides
 		if err := r.decodeAs(http.StatusBadRequest, "Request decoding failed", &over); err != nil {
 			return nil, err
 		}
-		if over != (chainOverrides{}) {
-			return nil, api.Errorf(http.StatusBadRequest,
-				"this release compiles chains without overrides; leave the fields that begin with Override out")
-		}
+		q.Overrides.ConnectTimeout, q.Overrides.Protocol, q.Overrides.MeshGateway =
+			over.OverrideConnectTimeout, over.OverrideProtocol, over.OverrideMeshGateway
 	}
-	datacenter := cmp.Or(r.param("compile-dc"), r.param("dc"), r.s.opts.Datacenter)
-	a, err := r.discover(configentry.Chain{Service: r.name, Datacenter: datacenter})
+	a, err := r.discover(q)
 	if err != nil {
 		return nil, err
 	}

@@ -92,7 +92,9 @@ func TestDiscoveryChain(t *testing.T) {
 	for request, want := range map[string]string{
 		`POST {`:                               "400 Request decoding failed: unexpected EOF",
 		`POST {"OverrideConnectTimeout": "x"}`: "400 Request decoding failed",
-		`POST {"OverrideProtocol": "tcp"}`:     "400 without overrides",
+		`POST {"OverrideProtocol": "smtp"}`:    "400 OverrideProtocol \"smtp\" is not known",
+		`POST {"OverrideProtocol": "http"}`:    "200 \"Default\":true,\"Protocol\":\"http\"",
+		`POST {"OverrideProtocol": "tcp"}`:     "200 \"CustomizationHash\":\"",
 		`PUT `:                                 "405 method PUT not allowed",
 	} {
 		method, body, _ := strings.Cut(request, " ")

@@ -12,11 +12,13 @@ import (
 	"github.com/parleymesh/parley/server/verb"
 )
 
-// Chain compiles the discovery chain of a service, which need not exist. There is always one row, an *api.DiscoveryChain.
+// Chain compiles the discovery chain of a service, which need not exist. There is always one row, an *api.DiscoveryChain. It reads
+// the entries that the chain is made of, and those that would change it if they were there, and no others.
 type Chain struct {
 	Service string
 	// Datacenter is where the service is called from: the asking agent's own.
 	Datacenter string
+	Overrides  chain.Overrides
 }
 
 // QueryType implements verb.Query.
@@ -29,6 +31,15 @@ func (q Chain) Validate() error {
 	}
 	if q.Datacenter == "" {
 		return api.Errorf(http.StatusBadRequest, "the chain of %q was asked for without a datacenter to compile it for", q.Service)
+	}
+	if !chain.KnownProtocol(q.Overrides.Protocol) {
+		return api.Errorf(http.StatusBadRequest, "OverrideProtocol %q is not known: use tcp, http, http2 or grpc", q.Overrides.Protocol)
+	}
+	if q.Overrides.ConnectTimeout < 0 {
+		return api.Errorf(http.StatusBadRequest, "OverrideConnectTimeout %s must not be negative", q.Overrides.ConnectTimeout)
+	}
+	if err := checkGateway("OverrideMeshGateway", q.Overrides.MeshGateway); err != nil {
+		return api.Errorf(http.StatusBadRequest, "%v", err)
 	}
 	return nil
 }
@@ -43,8 +54,11 @@ func (Chain) NewValue() any { return new(api.DiscoveryChain) }
 
 // Read implements verb.Query.
 func (q Chain) Read(tx *state.Tx) ([]*verb.Row, error) {
-	c := chain.Compile(chain.Options{Service: q.Service, Datacenter: q.Datacenter, TrustDomain: trustDomain(tx)},
-		chain.Entries{Service: state.ServiceDefaults(tx, q.Service), Proxy: state.ProxyDefaults(tx)})
+	o := chain.Options{Service: q.Service, Datacenter: q.Datacenter, TrustDomain: trustDomain(tx), Overrides: q.Overrides}
+	c, err := chain.Compile(o, standing{tx})
+	if err != nil {
+		return nil, err
+	}
 	if v := state.VirtualAddress(tx, q.Service); v != nil {
 		c.AutoVirtualIPs, c.ManualVirtualIPs = []string{v.Address}, []string{}
 	}

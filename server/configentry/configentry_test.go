@@ -313,7 +313,7 @@ func TestNeeds(t *testing.T) {
 func TestChain(t *testing.T) {
 	s := nounstore.New()
 	ask := func() (*api.DiscoveryChain, uint64) {
-		rows, _, _ := s.Ask(t, Chain{"web", "dc1"})
+		rows, _, _ := s.Ask(t, Chain{Service: "web", Datacenter: "dc1"})
 		return rows[0].Value.(*api.DiscoveryChain), rows[0].Version
 	}
 	c, first := ask()
@@ -346,7 +346,7 @@ func TestChain(t *testing.T) {
 func TestWakes(t *testing.T) {
 	s := nounstore.New()
 	queries := []verb.Query{
-		Get{"service-defaults", "web"}, List{"service-defaults"}, List{}, Chain{"web", "dc1"}, Chain{"other", "dc1"}, Get{"service-intentions", "web"},
+		Get{"service-defaults", "web"}, List{"service-defaults"}, List{}, Chain{Service: "web", Datacenter: "dc1"}, Chain{Service: "other", Datacenter: "dc1"}, Get{"service-intentions", "web"},
 	}
 	names := []string{"get", "list", "all", "chain", "other-chain", "intentions"}
 	for _, c := range []struct {
@@ -379,7 +379,7 @@ func TestSnapshot(t *testing.T) {
 	s := nounstore.New()
 	put(t, s, webHTTP, allHTTP, requests, `{"Kind":"service-defaults","Name":"gone"}`)
 	nounstore.Do[bool](t, s, Delete{Kind: "service-defaults", Name: "gone"})
-	nounstore.Same(t, s, s.Reloaded(t), List{}, List{"service-defaults"}, Get{"service-defaults", "gone"}, Get{"proxy-defaults", "global"}, Chain{"web", "dc1"})
+	nounstore.Same(t, s, s.Reloaded(t), List{}, List{"service-defaults"}, Get{"service-defaults", "gone"}, Get{"proxy-defaults", "global"}, Chain{Service: "web", Datacenter: "dc1"})
 }
 
 // FuzzPut throws entries at the whole way of a write: whatever is accepted stands, is found, and says the same when it is
