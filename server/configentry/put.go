@@ -90,8 +90,13 @@ func modifyIndex(e api.ConfigEntry) uint64 {
 
 // normalize writes an entry in the one way in which it is kept.
 func normalize(e api.ConfigEntry) {
-	if s, ok := e.(*api.ServiceIntentions); ok {
-		state.NormalizeIntentions(s)
+	switch e := e.(type) {
+	case *api.ServiceIntentions:
+		state.NormalizeIntentions(e)
+	case *api.ServiceRouter:
+		normalizeRouter(e)
+	default:
+		normalizeGateway(e)
 	}
 	if c := e.Common(); c.Namespace == api.DefaultTenant {
 		c.Namespace = ""

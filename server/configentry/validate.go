@@ -2,11 +2,15 @@ package configentry
 
 import (
 	"fmt"
+	"math"
+	"reflect"
+	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/parleymesh/parley/api"
-	"github.com/parleymesh/parley/server/chain"
+	"github.com/parleymesh/parley/filter"
 	"github.com/parleymesh/parley/server/state"
 )
 
@@ -16,199 +20,187 @@ func validate(e api.ConfigEntry) error {
 	if e.EntryName() == "" {
 		return refusal("Name is required")
 	}
-	if err := checkPlace(e.Common()); err != nil {
+	if err := checkPlace("", e.Common().Namespace, e.Common().Partition); err != nil {
 		return err
 	}
 	switch e := e.(type) {
 	case *api.ServiceIntentions:
 		return state.CheckIntentions(e)
-	case *api.ServiceDefaults:
-		return checkServiceDefaults(e)
+	case *api.MeshEntry:
+		return checkMesh(e)
 	case *api.ProxyDefaults:
 		return checkProxyDefaults(e)
+	case *api.ExportedServices:
+		return checkExportedServices(e)
+	}
+	if err := checkServiceName("Name", e.EntryName()); err != nil {
+		return err
+	}
+	switch e := e.(type) {
+	case *api.ServiceDefaults:
+		return checkServiceDefaults(e)
+	case *api.ServiceRouter:
+		return checkRouter(e)
+	case *api.ServiceSplitter:
+		return checkSplitter(e)
+	case *api.ServiceResolver:
+		return checkResolver(e)
+	case *api.JWTProvider:
+		return checkJWTProvider(e)
+	case *api.IngressGateway:
+		return checkIngressGateway(e)
+	case *api.TerminatingGateway:
+		return checkTerminatingGateway(e)
+	case *api.APIGateway:
+		return checkAPIGateway(e)
+	case *api.BoundAPIGateway:
+		return refusal("a bound-api-gateway is what the servers make of an api-gateway and its routes; write those")
+	case *api.HTTPRoute:
+		return checkHTTPRoute(e)
+	case *api.TCPRoute:
+		return checkTCPRoute(e)
+	case *api.InlineCertificate:
+		return checkInlineCertificate(e)
+	case *api.FileSystemCertificate:
+		return checkFileSystemCertificate(e)
+	case *api.SamenessGroup:
+		// A group that groups nothing would be taken for a failover that is not there.
+		return refusal("sameness-groups are an enterprise-only feature of the public API, which this release does not have yet; list targets in a service-resolver's Failover")
+	}
+	return refusal("a config entry of kind %q cannot be judged", e.EntryKind())
+}
+
+// at runs a check on every element of a list, with its path.
+func at[T any](path string, list []T, check func(path string, v *T) error) error {
+	for i := range list {
+		if err := check(fmt.Sprintf("%s[%d]", path, i), &list[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// checks returns the first complaint. All of them are evaluated, so they must be able to stand alone.
+func checks(errs ...error) error {
+	for _, err := range errs {
+		if err != nil {
+			return err
+		}
 	}
 	return nil
 }
 
 // checkPlace refuses what this release could not keep apart.
-func checkPlace(c *api.EntryCommon) error {
-	for _, f := range []struct{ name, value string }{{"Namespace", c.Namespace}, {"Partition", c.Partition}} {
-		if f.value != "" && f.value != api.DefaultTenant {
-			return refusal("%s %q: this release knows only %q", f.name, f.value, api.DefaultTenant)
+func checkPlace(path, namespace, partition string) error {
+	for _, f := range []struct{ name, value string }{{"Namespace", namespace}, {"Partition", partition}} {
+		if f.value != "" && !strings.EqualFold(f.value, api.DefaultTenant) {
+			return refusal("%s %q: this release knows only %q", join(path, f.name), f.value, api.DefaultTenant)
 		}
 	}
 	return nil
 }
 
-func checkServiceDefaults(e *api.ServiceDefaults) error {
-	if err := api.CheckName("Name", e.Name); err != nil {
+func join(path, name string) string {
+	if path == "" {
+		return name
+	}
+	return path + "." + name
+}
+
+// checkServiceName judges the name of a service, which is one and not all of them.
+func checkServiceName(path, name string) error {
+	if err := api.CheckName(path, name); err != nil {
 		return refusal("%v", err)
 	}
-	if e.Name == api.Wildcard {
-		return refusal("Name: %q is no service; what is true of all proxies stands in proxy-defaults", e.Name)
-	}
-	if !chain.KnownProtocol(e.Protocol) {
-		return refusal("invalid value for protocol: %s: Protocol must be tcp, http, http2 or grpc", e.Protocol)
-	}
-	if err := checkProxySettings(e.Mode, e.MutualTLSMode, e.MeshGateway, e.Expose, e.TransparentProxy, e.EnvoyExtensions); err != nil {
-		return err
-	}
-	if err := oneOf("BalanceInboundConnections", e.BalanceInboundConnections, "exact_balance"); err != nil {
-		return err
-	}
-	for _, f := range []struct {
-		name  string
-		value int
-	}{
-		{"MaxInboundConnections", e.MaxInboundConnections}, {"LocalConnectTimeoutMs", e.LocalConnectTimeoutMs},
-		{"LocalRequestTimeoutMs", e.LocalRequestTimeoutMs},
-	} {
-		if f.value < 0 {
-			return refusal("%s must not be negative, got %d", f.name, f.value)
-		}
-	}
-	if e.RateLimits != nil {
-		return refusal("invalid rate_limits config: RateLimits are not carried out by this release yet, so they are not taken either")
-	}
-	if err := checkUpstreamConfig(e.UpstreamConfig); err != nil {
-		return err
-	}
-	return checkDestination(e.Destination)
-}
-
-func checkProxyDefaults(e *api.ProxyDefaults) error {
-	if e.Name != api.ProxyDefaultsGlobal {
-		return refusal("invalid name (%q), only %q is supported", e.Name, api.ProxyDefaultsGlobal)
-	}
-	if v, ok := e.Config["protocol"]; ok {
-		if p, isText := v.(string); !isText || !chain.KnownProtocol(p) {
-			return refusal("invalid value for protocol: %v: Config.protocol must be tcp, http, http2 or grpc", v)
-		}
-	}
-	if err := checkProxySettings(e.Mode, e.MutualTLSMode, e.MeshGateway, e.Expose, e.TransparentProxy, e.EnvoyExtensions); err != nil {
-		return err
-	}
-	if err := checkAccessLogs(e.AccessLogs); err != nil {
-		return err
-	}
-	if p := e.FailoverPolicy; p != nil {
-		if err := oneOf("FailoverPolicy.Mode", p.Mode, "sequential", "order-by-locality"); err != nil {
-			return err
-		}
-	}
-	if p := e.PrioritizeByLocality; p != nil {
-		return oneOf("PrioritizeByLocality.Mode", p.Mode, "none", "failover")
+	if name == api.Wildcard {
+		return refusal("%s: %q is no service; what is true of all proxies stands in proxy-defaults", path, name)
 	}
 	return nil
 }
 
-// checkProxySettings judges what service-defaults and proxy-defaults both have.
-func checkProxySettings(mode, mutualTLS string, gateway api.MeshGateway, expose api.Expose, t api.TransparentProxy, extensions []api.EnvoyExtension) error {
-	if err := oneOf("Mode", mode, "direct", "transparent"); err != nil {
-		return err
-	}
-	if err := oneOf("MutualTLSMode", mutualTLS, "strict", "permissive"); err != nil {
-		return err
-	}
-	if err := checkGateway("MeshGateway", gateway); err != nil {
-		return err
-	}
-	if t.OutboundListenerPort != 0 {
-		if err := checkPort("TransparentProxy.OutboundListenerPort", t.OutboundListenerPort); err != nil {
-			return err
-		}
-	}
-	for i, p := range expose.Paths {
-		if err := checkExposed(fmt.Sprintf("Expose.Paths[%d]", i), p); err != nil {
-			return err
-		}
-	}
-	for i, x := range extensions {
-		if x.Name == "" {
-			return refusal("EnvoyExtensions[%d].Name is required", i)
-		}
-	}
-	return nil
-}
-
-func checkGateway(path string, g api.MeshGateway) error {
-	return oneOf(path+".Mode", g.Mode, "none", "local", "remote")
-}
-
-func checkExposed(path string, p api.ExposePath) error {
-	if p.Path != "" && !strings.HasPrefix(p.Path, "/") {
-		return refusal("%s.Path doesn't start with '/': %q", path, p.Path)
-	}
-	if err := checkPort(path+".ListenerPort", p.ListenerPort); err != nil {
-		return err
-	}
-	if err := checkPort(path+".LocalPathPort", p.LocalPathPort); err != nil {
-		return err
-	}
-	return oneOf(path+".Protocol", p.Protocol, "http", "http2")
-}
-
-func checkUpstreamConfig(u *api.UpstreamConfig) error {
-	if u == nil {
+// checkOptionalName is checkServiceName for a name that may be left out.
+func checkOptionalName(path, name string) error {
+	if name == "" {
 		return nil
 	}
-	if d := u.Defaults; d != nil {
-		if d.Name != "" {
-			return refusal("UpstreamConfig.Defaults.Name must be empty: it holds for all upstreams; use Overrides for one")
-		}
-		if err := checkUpstream("UpstreamConfig.Defaults", d); err != nil {
-			return err
-		}
-	}
-	for i := range u.Overrides {
-		path := fmt.Sprintf("UpstreamConfig.Overrides[%d]", i)
-		if u.Overrides[i].Name == "" {
-			return refusal("%s.Name is required", path)
-		}
-		if err := checkUpstream(path, &u.Overrides[i]); err != nil {
-			return err
-		}
-	}
-	return nil
+	return checkServiceName(path, name)
 }
 
-func checkUpstream(path string, u *api.UpstreamSettings) error {
-	if !chain.KnownProtocol(u.Protocol) {
-		return refusal("invalid value for protocol: %s: %s.Protocol must be tcp, http, http2 or grpc", u.Protocol, path)
-	}
-	if u.ConnectTimeoutMs < 0 {
-		return refusal("%s.ConnectTimeoutMs must not be negative, got %d", path, u.ConnectTimeoutMs)
-	}
-	if err := checkGateway(path+".MeshGateway", u.MeshGateway); err != nil {
-		return err
-	}
-	return oneOf(path+".BalanceOutboundConnections", u.BalanceOutboundConnections, "exact_balance")
-}
-
-func checkDestination(d *api.ExternalDestination) error {
-	if d == nil {
+// checkSubsetName judges the name of a subset, which stands in front of a name of DNS and TLS.
+func checkSubsetName(path, name string) error {
+	if name == "" || api.DNSName(name) {
 		return nil
 	}
-	if len(d.Addresses) == 0 {
-		return refusal("Destination.Addresses must not be empty")
-	}
-	if slices.Contains(d.Addresses, "") {
-		return refusal("Destination.Addresses[%d] must not be empty", slices.Index(d.Addresses, ""))
-	}
-	return checkPort("Destination.Port", d.Port)
+	return refusal("%s %q: a subset's name may have letters, digits and inner hyphens, and at most 63 of them", path, name)
 }
 
-func checkAccessLogs(a api.AccessLogs) error {
-	if err := oneOf("AccessLogs.Type", a.Type, "file", "stderr", "stdout"); err != nil {
-		return err
-	}
-	if a.Type == "file" && a.Path == "" {
-		return refusal("AccessLogs.Path is required for the type \"file\"")
-	}
-	if a.JSONFormat != "" && a.TextFormat != "" {
-		return refusal("AccessLogs.JSONFormat and AccessLogs.TextFormat exclude each other")
+// checkRegex takes the syntax of Go, which is that of Envoy (RE2).
+func checkRegex(path, regex string) error {
+	if _, err := regexp.Compile(regex); err != nil {
+		return refusal("%s: %v", path, err)
 	}
 	return nil
+}
+
+// checkInstanceFilter judges an expression that selects instances of a service.
+func checkInstanceFilter(path, text string) error {
+	if text == "" {
+		return nil
+	}
+	if _, err := filter.Compile(text, reflect.TypeFor[api.ServiceEntry]()); err != nil {
+		return refusal("%s %q: %v", path, text, err)
+	}
+	return nil
+}
+
+// maxDuration is what Envoy's protobuf durations can hold.
+const maxDuration = time.Duration(math.MaxInt64) / 2
+
+func checkDuration(path string, d time.Duration) error {
+	switch {
+	case d < 0:
+		return refusal("%s must not be negative, got %s", path, d)
+	case d > maxDuration:
+		return refusal("%s %s is longer than any proxy can count", path, d)
+	}
+	return nil
+}
+
+// checkNumber takes what Envoy can count.
+func checkNumber(path string, n int) error {
+	switch {
+	case n < 0:
+		return refusal("%s must not be negative, got %d", path, n)
+	case n > math.MaxUint32:
+		return refusal("%s %d is out of range: at most %d", path, n, uint32(math.MaxUint32))
+	}
+	return nil
+}
+
+func checkPercent(path string, n *uint32) error {
+	if n != nil && *n > 100 {
+		return refusal("%s %d is out of range: 0 to 100", path, *n)
+	}
+	return nil
+}
+
+// checkStart wants a path of HTTP, or nothing.
+func checkStart(path, value string) error {
+	if value != "" && !strings.HasPrefix(value, "/") {
+		return refusal("%s doesn't start with '/': %q", path, value)
+	}
+	return nil
+}
+
+// count tells how many hold.
+func count(are ...bool) int {
+	n := 0
+	for _, is := range are {
+		if is {
+			n++
+		}
+	}
+	return n
 }
 
 func checkPort(path string, port int) error {
