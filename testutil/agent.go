@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"math/rand/v2"
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -135,6 +136,13 @@ func FreePorts(t testing.TB) Ports {
 	return Ports{HTTP: p, DNS: p + 1, GRPC: p + 2, SerfLAN: p + 3, Server: p + 4, Sidecars: p + 5}
 }
 
+// Host is where an agent runs when it has a network of its own. Its address may change from one start to the next.
+type Host interface {
+	Addr() string
+	Start(cmd *exec.Cmd) error
+	Dial(ctx context.Context, network, addr string) (net.Conn, error)
+}
+
 // Agent is an agent process.
 type Agent struct {
 	Name    string
@@ -144,6 +152,7 @@ type Agent struct {
 	API *api.Client
 
 	t    testing.TB
+	host Host // nil for this one
 	args []string
 	cmd  *exec.Cmd
 	done chan struct{}
@@ -183,9 +192,22 @@ func Dev(t testing.TB, args ...string) *Agent {
 // failed.
 func New(t testing.TB, name string, args ...string) *Agent {
 	t.Helper()
-	p := FreePorts(t)
-	a := &Agent{Name: name, Ports: p, t: t, log: new(Log), args: append([]string{
-		"agent", "-node=" + name, "-bind=127.0.0.1",
+	return newAgent(t, nil, name, FreePorts(t), args...)
+}
+
+// On is New on a host that has a network of its own, and a data directory.
+func On(t testing.TB, host Host, name string, args ...string) *Agent {
+	t.Helper()
+	dir := t.TempDir()
+	a := newAgent(t, host, name, Ports{HTTP: 8500, DNS: 8600, GRPC: 8502, SerfLAN: 8301, Server: 8300, Sidecars: 21000}, append([]string{"-data-dir=" + dir}, args...)...)
+	a.DataDir = dir
+	return a
+}
+
+func newAgent(t testing.TB, host Host, name string, p Ports, args ...string) *Agent {
+	t.Helper()
+	a := &Agent{Name: name, Ports: p, t: t, host: host, log: new(Log), args: append([]string{
+		"agent", "-node=" + name,
 		flag("http-port", p.HTTP), flag("dns-port", p.DNS), flag("grpc-port", p.GRPC), flag("serf-lan-port", p.SerfLAN),
 		flag("server-port", p.Server), "-serf-wan-port=-1", "-grpc-tls-port=-1",
 		fmt.Sprintf("-hcl=ports { sidecar_min_port = %d sidecar_max_port = %d }", p.Sidecars, p.Sidecars+sidecars-1),
@@ -193,6 +215,9 @@ func New(t testing.TB, name string, args ...string) *Agent {
 	client, err := api.New(api.Config{Address: a.HTTPAddr()})
 	if err != nil {
 		t.Fatal(err)
+	}
+	if host != nil {
+		client.HTTP().Transport.(*http.Transport).DialContext = host.Dial
 	}
 	a.API = client
 	t.Cleanup(func() {
@@ -225,7 +250,23 @@ func (a *Agent) HTTPAddr() string { return "127.0.0.1:" + strconv.Itoa(a.Ports.H
 func (a *Agent) DNSAddr() string { return "127.0.0.1:" + strconv.Itoa(a.Ports.DNS) }
 
 // SerfAddr is where the agent gossips.
-func (a *Agent) SerfAddr() string { return "127.0.0.1:" + strconv.Itoa(a.Ports.SerfLAN) }
+func (a *Agent) SerfAddr() string { return a.bind() + ":" + strconv.Itoa(a.Ports.SerfLAN) }
+
+// bind is the address at which other agents reach this one.
+func (a *Agent) bind() string {
+	if a.host == nil {
+		return "127.0.0.1"
+	}
+	return a.host.Addr()
+}
+
+// start starts a command where the agent is.
+func (a *Agent) start(cmd *exec.Cmd) error {
+	if a.host == nil {
+		return cmd.Start()
+	}
+	return a.host.Start(cmd)
+}
 
 // GRPCAddr is where the agent serves xDS.
 func (a *Agent) GRPCAddr() string { return "127.0.0.1:" + strconv.Itoa(a.Ports.GRPC) }
@@ -236,11 +277,11 @@ func (a *Agent) Log() string { return a.log.String() }
 // Start starts the process, again if it has ended.
 func (a *Agent) Start() {
 	a.t.Helper()
-	a.cmd = exec.Command(Binary(a.t), a.args...)
+	a.cmd = exec.Command(Binary(a.t), append(a.args[:len(a.args):len(a.args)], "-bind="+a.bind())...)
 	a.cmd.Stdout, a.cmd.Stderr = a.log, a.log
 	// A test that is killed takes its agents along.
 	a.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	if err := a.cmd.Start(); err != nil {
+	if err := a.start(a.cmd); err != nil {
 		a.t.Fatal(err)
 	}
 	a.done = make(chan struct{})
@@ -327,7 +368,10 @@ func (a *Agent) Run(args ...string) (stdout, stderr string, code int) {
 	cmd.Env = append(os.Environ(), "PARLEY_HTTP_ADDR="+a.HTTPAddr())
 	var out, errs strings.Builder
 	cmd.Stdout, cmd.Stderr = &out, &errs
-	err := cmd.Run()
+	err := a.start(cmd)
+	if err == nil {
+		err = cmd.Wait()
+	}
 	var exit *exec.ExitError
 	if err != nil && !errors.As(err, &exit) {
 		a.t.Fatalf("run %v: %v", args, err)

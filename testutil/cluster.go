@@ -19,13 +19,27 @@ type Cluster struct {
 // healthy. What else is said on an agent's command line can be given by its name.
 func NewCluster(t testing.TB, servers, clients int, args ...func(name string) []string) *Cluster {
 	t.Helper()
+	return newCluster(t, servers, clients, Durable, args...)
+}
+
+// NewClusterOn is NewCluster with each agent on a host of its own.
+func NewClusterOn(t testing.TB, host func(name string) Host, servers, clients int, args ...func(name string) []string) *Cluster {
+	t.Helper()
+	return newCluster(t, servers, clients, func(t testing.TB, name string, args ...string) *Agent {
+		t.Helper()
+		return On(t, host(name), name, args...)
+	}, args...)
+}
+
+func newCluster(t testing.TB, servers, clients int, agent func(t testing.TB, name string, args ...string) *Agent, args ...func(name string) []string) *Cluster {
+	t.Helper()
 	c := &Cluster{t: t}
 	for i := range servers {
-		c.Servers = append(c.Servers, Durable(t, fmt.Sprintf("server-%d", i+1),
+		c.Servers = append(c.Servers, agent(t, fmt.Sprintf("server-%d", i+1),
 			"-server", fmt.Sprintf("-bootstrap-expect=%d", servers), "-retry-interval=200ms"))
 	}
 	for i := range clients {
-		c.Clients = append(c.Clients, Durable(t, fmt.Sprintf("client-%d", i+1), "-retry-interval=200ms"))
+		c.Clients = append(c.Clients, agent(t, fmt.Sprintf("client-%d", i+1), "-retry-interval=200ms"))
 	}
 	for _, a := range c.All() {
 		for _, more := range args {
