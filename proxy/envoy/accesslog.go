@@ -3,6 +3,7 @@ package envoy
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 
 	accesslogv3 "github.com/envoyproxy/go-control-plane/envoy/config/accesslog/v3"
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
@@ -36,12 +37,53 @@ var defaultLog = map[string]any{
 	"downstream_address": "%DOWNSTREAM_LOCAL_ADDRESS%",
 }
 
-// accessLogs returns the log of a listener's connections as the proxy's registration asks for it, or none.
-func accessLogs(p *api.Proxy, listener string) ([]*accesslogv3.AccessLog, error) {
-	if p == nil || !p.AccessLogs.Enabled || p.AccessLogs.DisableListenerLogs {
+// requestLog is what is logged of a request when no format is given. The rule is the one that let it pass.
+var requestLog = map[string]any{
+	"start_time":            "%START_TIME%",
+	"listener":              "",
+	"caller":                "%DOWNSTREAM_PEER_URI_SAN%",
+	"caller_address":        "%DOWNSTREAM_REMOTE_ADDRESS%",
+	"rule":                  "%DYNAMIC_METADATA(envoy.filters.http.rbac:shadow_effective_policy_id)%",
+	"method":                "%REQ(:METHOD)%",
+	"path":                  "%REQ(X-ENVOY-ORIGINAL-PATH?:PATH)%",
+	"protocol":              "%PROTOCOL%",
+	"authority":             "%REQ(:AUTHORITY)%",
+	"user_agent":            "%REQ(USER-AGENT)%",
+	"request_id":            "%REQ(X-REQUEST-ID)%",
+	"x_forwarded_for":       "%REQ(X-FORWARDED-FOR)%",
+	"response_code":         "%RESPONSE_CODE%",
+	"response_code_details": "%RESPONSE_CODE_DETAILS%",
+	"response_flags":        "%RESPONSE_FLAGS%",
+	"attempts":              "%UPSTREAM_REQUEST_ATTEMPT_COUNT%",
+	"upstream_host":         "%UPSTREAM_HOST%",
+	"upstream_cluster":      "%UPSTREAM_CLUSTER%",
+	"upstream_failure":      "%UPSTREAM_TRANSPORT_FAILURE_REASON%",
+	"upstream_service_time": "%RESP(X-ENVOY-UPSTREAM-SERVICE-TIME)%",
+	"bytes_received":        "%BYTES_RECEIVED%",
+	"bytes_sent":            "%BYTES_SENT%",
+	"duration":              "%DURATION%",
+	"connection_id":         "%CONNECTION_ID%",
+	"downstream_address":    "%DOWNSTREAM_LOCAL_ADDRESS%",
+}
+
+// connectionLogs returns the log of a listener's connections as the proxy's registration asks for it, or none.
+func connectionLogs(p *api.Proxy, listener string) ([]*accesslogv3.AccessLog, error) {
+	if p == nil || p.AccessLogs.DisableListenerLogs {
 		return nil, nil
 	}
-	format, err := logFormat(p.AccessLogs, listener)
+	return accessLogs(p, listener, defaultLog)
+}
+
+// requestLogs returns the log of a connection manager's requests as the proxy's registration asks for it, or none.
+func requestLogs(p *api.Proxy, listener string) ([]*accesslogv3.AccessLog, error) {
+	return accessLogs(p, listener, requestLog)
+}
+
+func accessLogs(p *api.Proxy, listener string, fields map[string]any) ([]*accesslogv3.AccessLog, error) {
+	if p == nil || !p.AccessLogs.Enabled {
+		return nil, nil
+	}
+	format, err := logFormat(p.AccessLogs, listener, fields)
 	if err != nil {
 		return nil, fmt.Errorf("access log of %s: %w", listener, err)
 	}
@@ -65,7 +107,7 @@ func accessLogs(p *api.Proxy, listener string) ([]*accesslogv3.AccessLog, error)
 	}}, nil
 }
 
-func logFormat(logs api.AccessLogs, listener string) (*corev3.SubstitutionFormatString, error) {
+func logFormat(logs api.AccessLogs, listener string, standard map[string]any) (*corev3.SubstitutionFormatString, error) {
 	if logs.TextFormat != "" {
 		return &corev3.SubstitutionFormatString{Format: &corev3.SubstitutionFormatString_TextFormatSource{
 			TextFormatSource: inline(logs.TextFormat + "\n"),
@@ -77,9 +119,7 @@ func logFormat(logs api.AccessLogs, listener string) (*corev3.SubstitutionFormat
 			return nil, fmt.Errorf("JSONFormat is not a JSON object: %w", err)
 		}
 	} else {
-		for k, v := range defaultLog {
-			fields[k] = v
-		}
+		maps.Copy(fields, standard)
 		fields["listener"] = listener
 	}
 	format, err := structpb.NewStruct(fields)

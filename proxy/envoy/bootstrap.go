@@ -15,14 +15,12 @@ import (
 	bootstrapv3 "github.com/envoyproxy/go-control-plane/envoy/config/bootstrap/v3"
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
-	endpointv3 "github.com/envoyproxy/go-control-plane/envoy/config/endpoint/v3"
 	metricsv3 "github.com/envoyproxy/go-control-plane/envoy/config/metrics/v3"
 	fileaccesslogv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/access_loggers/file/v3"
 	tlsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
 	upstreamhttpv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/upstreams/http/v3"
 	matcherv3 "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
 	"google.golang.org/protobuf/encoding/protojson"
-	"google.golang.org/protobuf/types/known/anypb"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/structpb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
@@ -187,12 +185,10 @@ func agentClusterOf(o BootstrapOptions) (*clusterv3.Cluster, error) {
 		target = "127.0.0.1:8502"
 	}
 	cluster := &clusterv3.Cluster{
-		Name:                 agentCluster,
-		ClusterDiscoveryType: &clusterv3.Cluster_Type{Type: clusterv3.Cluster_STATIC},
-		ConnectTimeout:       durationpb.New(time.Second),
-		TypedExtensionProtocolOptions: map[string]*anypb.Any{
-			"envoy.extensions.upstreams.http.v3.HttpProtocolOptions": mustAny(http2Options()),
-		},
+		Name:                          agentCluster,
+		ClusterDiscoveryType:          &clusterv3.Cluster_Type{Type: clusterv3.Cluster_STATIC},
+		ConnectTimeout:                durationpb.New(time.Second),
+		TypedExtensionProtocolOptions: protocolOptions(http2Options()),
 	}
 	var address *corev3.Address
 	if path, ok := strings.CutPrefix(target, "unix://"); ok {
@@ -214,12 +210,7 @@ func agentClusterOf(o BootstrapOptions) (*clusterv3.Cluster, error) {
 		}
 		address = socketAddress(snapshot.Address{Host: host, Port: int(n)})
 	}
-	cluster.LoadAssignment = &endpointv3.ClusterLoadAssignment{
-		ClusterName: agentCluster,
-		Endpoints: []*endpointv3.LocalityLbEndpoints{{LbEndpoints: []*endpointv3.LbEndpoint{{
-			HostIdentifier: &endpointv3.LbEndpoint_Endpoint{Endpoint: &endpointv3.Endpoint{Address: address}},
-		}}}},
-	}
+	cluster.LoadAssignment = oneEndpoint(agentCluster, address)
 	if o.GRPCTLS {
 		if strings.TrimSpace(o.GRPCCA) == "" {
 			return nil, fmt.Errorf("gRPC address %q: TLS needs the CA that signed the agent's certificate: give -grpc-ca-file or -grpc-ca-path", target)
@@ -229,17 +220,13 @@ func agentClusterOf(o BootstrapOptions) (*clusterv3.Cluster, error) {
 	return cluster, nil
 }
 
-func http2Options() *upstreamhttpv3.HttpProtocolOptions {
+func http2Options() *upstreamhttpv3.HttpProtocolOptions_ExplicitHttpConfig {
 	http2 := &corev3.Http2ProtocolOptions{ConnectionKeepalive: &corev3.KeepaliveSettings{
 		// A host that vanished answers nothing, not even with a reset.
 		Interval: durationpb.New(20 * time.Second), Timeout: durationpb.New(10 * time.Second),
 	}}
-	return &upstreamhttpv3.HttpProtocolOptions{
-		UpstreamProtocolOptions: &upstreamhttpv3.HttpProtocolOptions_ExplicitHttpConfig_{
-			ExplicitHttpConfig: &upstreamhttpv3.HttpProtocolOptions_ExplicitHttpConfig{
-				ProtocolConfig: &upstreamhttpv3.HttpProtocolOptions_ExplicitHttpConfig_Http2ProtocolOptions{Http2ProtocolOptions: http2},
-			},
-		},
+	return &upstreamhttpv3.HttpProtocolOptions_ExplicitHttpConfig{
+		ProtocolConfig: &upstreamhttpv3.HttpProtocolOptions_ExplicitHttpConfig_Http2ProtocolOptions{Http2ProtocolOptions: http2},
 	}
 }
 

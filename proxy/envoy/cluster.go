@@ -12,17 +12,19 @@ import (
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	endpointv3 "github.com/envoyproxy/go-control-plane/envoy/config/endpoint/v3"
 	tlsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
-	matcherv3 "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
 	typev3 "github.com/envoyproxy/go-control-plane/envoy/type/v3"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
+	"github.com/parleymesh/parley/api"
 	"github.com/parleymesh/parley/proxy/snapshot"
 )
 
 const (
-	localAppCluster = "local_app"
-	maxWeight       = 128 // what the public API allows
+	maxWeight = 128 // what the public API allows
+	// overprovisioning has a target's instances take all its calls for as long as one in this many percent is healthy. Envoy's
+	// own factor of 140 % sends calls to the next target while most instances of the first are well.
+	overprovisioning = 100 * 1000
 )
 
 // Builder builds resources. What is the same for many proxies it builds once: the endpoints of a target, for as long as
@@ -34,73 +36,76 @@ type Builder struct {
 // NewBuilder returns an empty builder.
 func NewBuilder() *Builder { return &Builder{} }
 
-// localApp adds the cluster of the service that the proxy stands for.
-func (r *Resources) localApp(s *snapshot.Snapshot) error {
-	cluster := &clusterv3.Cluster{
-		Name:                 localAppCluster,
-		ClusterDiscoveryType: &clusterv3.Cluster_Type{Type: clusterv3.Cluster_STATIC},
-		ConnectTimeout:       durationpb.New(s.LocalConnectTimeout()),
-	}
-	address := socketAddress(s.LocalApp)
-	switch {
-	case s.Proxy.Proxy != nil && s.Proxy.Proxy.LocalServiceSocketPath != "":
-		address = &corev3.Address{Address: &corev3.Address_Pipe{Pipe: &corev3.Pipe{Path: s.Proxy.Proxy.LocalServiceSocketPath}}}
-	case !isIP(s.LocalApp.Host):
-		cluster.ClusterDiscoveryType = &clusterv3.Cluster_Type{Type: clusterv3.Cluster_STRICT_DNS}
-	}
-	cluster.LoadAssignment = &endpointv3.ClusterLoadAssignment{
-		ClusterName: localAppCluster,
-		Endpoints: []*endpointv3.LocalityLbEndpoints{{LbEndpoints: []*endpointv3.LbEndpoint{{
-			HostIdentifier: &endpointv3.LbEndpoint_Endpoint{Endpoint: &endpointv3.Endpoint{Address: address}},
-		}}}},
-	}
-	_, err := r.add(ClusterType, cluster.Name, cluster)
-	return err
-}
-
-// upstream adds what an upstream needs: its listener, the cluster of its target and that cluster's endpoints.
-func (b *Builder) upstream(r *Resources, s *snapshot.Snapshot, u *snapshot.Upstream) error {
-	target, timeout, err := u.Target()
-	if err != nil {
-		return err
-	}
-	endpoints := s.Endpoints[target]
+// target adds the cluster of one target of an upstream, and the target's endpoints. It returns the cluster's name.
+func (b *Builder) target(r *Resources, s *snapshot.Snapshot, u *snapshot.Upstream, id string, resolver *api.DiscoveryResolver, lb *api.LoadBalancer) (string, error) {
+	endpoints := s.Endpoints[id]
 	if endpoints == nil {
-		return fmt.Errorf("upstream %s: no endpoints of target %q", u.ID, target)
+		return "", fmt.Errorf("no endpoints of target %q", id)
 	}
-	name := endpoints.SNI
-	if r.ByType[ClusterType][name] == nil {
-		if _, err := r.add(ClusterType, name, upstreamCluster(name, endpoints, timeout)); err != nil {
-			return fmt.Errorf("upstream %s: %w", u.ID, err)
-		}
-		assignment, err := b.assignment(endpoints)
-		if err != nil {
-			return fmt.Errorf("upstream %s: %w", u.ID, err)
-		}
-		r.put(assignment)
+	assignment, err := b.assignment(endpoints)
+	if err != nil {
+		return "", err
 	}
-	return r.outbound(s, u, name)
+	r.put(assignment)
+	cluster, err := ownCluster(s, u, endpoints)
+	r.problem(wrap("upstream "+u.ID, err))
+	if cluster == nil {
+		if cluster, err = targetCluster(s, u, endpoints, resolver, lb); err != nil {
+			return "", err
+		}
+	}
+	return r.cluster(cluster)
 }
 
-// upstreamCluster reaches a target with mTLS. Nothing in it changes with the target's instances or with the certificate, so
-// neither touches an open connection.
-func upstreamCluster(name string, e *snapshot.Endpoints, timeout time.Duration) *clusterv3.Cluster {
-	return &clusterv3.Cluster{
-		Name:                 name,
-		AltStatName:          name,
-		ClusterDiscoveryType: &clusterv3.Cluster_Type{Type: clusterv3.Cluster_EDS},
-		EdsClusterConfig:     &clusterv3.Cluster_EdsClusterConfig{EdsConfig: ads()},
-		ConnectTimeout:       durationpb.New(timeout),
-		CommonLbConfig: &clusterv3.Cluster_CommonLbConfig{
-			// An instance whose check is critical takes no calls, even if all are.
-			HealthyPanicThreshold: &typev3.Percent{Value: 0},
-		},
-		TransportSocket: tlsSocket(mustAny(upstreamTLS(e))),
+// cluster adds a cluster. Of two that bear one name and differ, the second gets a name of its own.
+func (r *Resources) cluster(c *clusterv3.Cluster) (string, error) {
+	resource, err := encode(ClusterType, c.GetName(), c)
+	if err != nil {
+		return "", err
 	}
+	if other := r.ByType[ClusterType][c.GetName()]; other != nil && other.Version != resource.Version {
+		c.Name = resource.Version + "~" + c.GetName()
+		if resource, err = encode(ClusterType, c.GetName(), c); err != nil {
+			return "", err
+		}
+	}
+	r.put(resource)
+	if eds := c.GetEdsClusterConfig(); eds != nil {
+		name := eds.GetServiceName()
+		if name == "" {
+			name = c.GetName()
+		}
+		r.Assignments[c.GetName()] = name
+	}
+	return c.GetName(), nil
+}
+
+// targetCluster reaches a target with mTLS. Nothing in it changes with the target's instances or with the certificate, so
+// neither touches an open connection. Endpoints are found by the target alone, whatever the cluster is called: they are the same for
+// all who call it.
+func targetCluster(s *snapshot.Snapshot, u *snapshot.Upstream, e *snapshot.Endpoints, resolver *api.DiscoveryResolver, lb *api.LoadBalancer) (*clusterv3.Cluster, error) {
+	cluster := &clusterv3.Cluster{
+		Name:                          e.SNI,
+		AltStatName:                   e.SNI,
+		ClusterDiscoveryType:          &clusterv3.Cluster_Type{Type: clusterv3.Cluster_EDS},
+		EdsClusterConfig:              &clusterv3.Cluster_EdsClusterConfig{EdsConfig: ads(), ServiceName: e.SNI},
+		ConnectTimeout:                durationpb.New(u.ConnectTimeout(time.Duration(resolver.ConnectTimeout))),
+		CommonLbConfig:                noPanic(),
+		CircuitBreakers:               limit(u.Config),
+		OutlierDetection:              ejection(u.Config),
+		TypedExtensionProtocolOptions: upstreamProtocol(u.Chain.Protocol),
+		TransportSocket:               tlsSocket(mustAny(upstreamTLS(s, e, alpn(u.Chain.Protocol)))),
+	}
+	return cluster, balance(cluster, lb)
+}
+
+// noPanic keeps calls from instances whose check is critical, even if all are.
+func noPanic() *clusterv3.Cluster_CommonLbConfig {
+	return &clusterv3.Cluster_CommonLbConfig{HealthyPanicThreshold: &typev3.Percent{Value: 0}}
 }
 
 // upstreamTLS shows the proxy's own certificate and wants the destination's.
-func upstreamTLS(e *snapshot.Endpoints) *tlsv3.UpstreamTlsContext {
+func upstreamTLS(s *snapshot.Snapshot, e *snapshot.Endpoints, alpn []string) *tlsv3.UpstreamTlsContext {
 	names := e.SPIFFE
 	if len(names) == 0 {
 		names = []string{nobody}
@@ -109,7 +114,7 @@ func upstreamTLS(e *snapshot.Endpoints) *tlsv3.UpstreamTlsContext {
 	for _, n := range names {
 		validation.MatchTypedSubjectAltNames = append(validation.MatchTypedSubjectAltNames, &tlsv3.SubjectAltNameMatcher{
 			SanType: tlsv3.SubjectAltNameMatcher_URI,
-			Matcher: &matcherv3.StringMatcher{MatchPattern: &matcherv3.StringMatcher_Exact{Exact: n}},
+			Matcher: exactly(n),
 		})
 	}
 	return &tlsv3.UpstreamTlsContext{
@@ -117,6 +122,7 @@ func upstreamTLS(e *snapshot.Endpoints) *tlsv3.UpstreamTlsContext {
 		MaxSessionKeys: wrapperspb.UInt32(0),
 		CommonTlsContext: &tlsv3.CommonTlsContext{
 			TlsParams:                      tlsParameters(),
+			AlpnProtocols:                  alpn,
 			TlsCertificateSdsSecretConfigs: []*tlsv3.SdsSecretConfig{sds(leafSecret)},
 			ValidationContextType: &tlsv3.CommonTlsContext_CombinedValidationContext{
 				CombinedValidationContext: &tlsv3.CommonTlsContext_CombinedCertificateValidationContext{
@@ -126,6 +132,17 @@ func upstreamTLS(e *snapshot.Endpoints) *tlsv3.UpstreamTlsContext {
 			},
 		},
 	}
+}
+
+// alpn is what a protocol is called in a TLS handshake.
+func alpn(protocol string) []string {
+	switch {
+	case isHTTP2(protocol):
+		return []string{"h2"}
+	case isHTTP(protocol):
+		return []string{"http/1.1"}
+	}
+	return nil
 }
 
 // assignment returns the endpoints of a target, built once for all who call it.
@@ -163,6 +180,7 @@ func loadAssignment(e *snapshot.Endpoints) *endpointv3.ClusterLoadAssignment {
 	return &endpointv3.ClusterLoadAssignment{
 		ClusterName: e.SNI,
 		Endpoints:   []*endpointv3.LocalityLbEndpoints{{LbEndpoints: all}},
+		Policy:      &endpointv3.ClusterLoadAssignment_Policy{OverprovisioningFactor: wrapperspb.UInt32(overprovisioning)},
 	}
 }
 

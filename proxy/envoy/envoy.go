@@ -1,11 +1,12 @@
 // Package envoy translates a proxy's snapshot into Envoy's resources, writes its bootstrap file and runs it.
 //
-// The translation is a pure function: the same snapshot gives the same bytes. It guards the service twice. The TLS
-// validation context of the public listener names exactly the certificates that may call, so that a caller who is
+// The translation is a pure function: the same snapshot gives the same bytes. A service whose connections carry bytes is guarded
+// twice. The TLS validation context of the public listener names exactly the certificates that may call, so that a caller who is
 // denied fails in the handshake and is sent nothing, even by a service that speaks first; an RBAC filter judges again,
 // with the rules' ids as the names of its policies. Both are discovered apart from the listener, so that a rule that only lets more callers in
 // touches no connection. A rule that takes something away moves the listener to a new generation, and Envoy drains the old one's
-// connections.
+// connections. Of a service that speaks HTTP each request is judged, by a filter that is discovered apart, too, so that no rule
+// touches a connection.
 //
 // Delivery is left to proxy/xds, and gathering the snapshot to proxy/snapshot.
 package envoy
@@ -50,6 +51,9 @@ type Resources struct {
 	// Needs names what an Envoy must have been given before a resource works there: an upstream's listener that comes before
 	// its cluster is ready refuses calls, so it is better late.
 	Needs map[Ref][]Ref
+	// Assignments holds the names of the load assignments by the clusters that wait for them. Envoy does not ask again for one that
+	// it has when the cluster changes, or when another cluster shares it: it is to be sent again.
+	Assignments map[string]string
 }
 
 // Ref names a resource.
@@ -81,6 +85,20 @@ func (r *Resources) Lookup(typeURL, name string) *Resource {
 		}
 	}
 	return nil
+}
+
+// problem notes what could not be translated, if anything.
+func (r *Resources) problem(err error) {
+	if err != nil {
+		r.Problems = append(r.Problems, err.Error())
+	}
+}
+
+func wrap(what string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%s: %w", what, err)
 }
 
 func (r *Resources) add(typeURL, name string, message proto.Message) (*Resource, error) {
@@ -136,7 +154,7 @@ func mustAny(message proto.Message) *anypb.Any {
 // Build translates a snapshot. The generation names what the open connections of the public listener were judged by: while it
 // stays, no connection is drained. See Generation.
 func (b *Builder) Build(s *snapshot.Snapshot, generation string) *Resources {
-	r := &Resources{ByType: map[string]map[string]*Resource{}, Needs: map[Ref][]Ref{}}
+	r := &Resources{ByType: map[string]map[string]*Resource{}, Needs: map[Ref][]Ref{}, Assignments: map[string]string{}}
 	steps := []func() error{
 		func() error { return r.secrets(s, generation) },
 		func() error { return r.public(s, generation) },
@@ -145,9 +163,7 @@ func (b *Builder) Build(s *snapshot.Snapshot, generation string) *Resources {
 		steps = append(steps, func() error { return b.upstream(r, s, &s.Upstreams[i]) })
 	}
 	for _, step := range steps {
-		if err := step(); err != nil {
-			r.Problems = append(r.Problems, err.Error())
-		}
+		r.problem(step())
 	}
 	slices.SortFunc(r.Problems, cmp.Compare)
 	return r

@@ -70,7 +70,7 @@ func TestTheSameSnapshotGivesTheSameResources(t *testing.T) {
 			}
 		}
 	}
-	if n != 9 || len(a.Problems) > 0 { // two clusters, two listeners, one load assignment, three secrets, one filter
+	if n != 10 || len(a.Problems) > 0 { // two clusters, two listeners, one load assignment, three secrets, two filters
 		t.Errorf("%d resources, problems %v", n, a.Problems)
 	}
 }
@@ -142,7 +142,7 @@ func TestWhatCannotBeCarriedOutIsSaidAndLeftOut(t *testing.T) {
 		"no endpoints": {func(s *snapshot.Snapshot) { s.Endpoints = nil }, "no endpoints of target"},
 		"other chain": {func(s *snapshot.Snapshot) {
 			s.Upstreams[0].Chain = &api.DiscoveryChain{StartNode: "router:db", Nodes: map[string]api.DiscoveryNode{"router:db": {Type: "router"}}}
-		}, "not carried out yet"},
+		}, "of type \"router\", where a resolver must be"},
 		"bad port": {func(s *snapshot.Snapshot) { s.Upstreams[0].Local.Port = 70000 }, "not valid for Envoy"},
 		"bad log": {func(s *snapshot.Snapshot) {
 			s.Proxy.Proxy.AccessLogs = api.AccessLogs{Enabled: true, JSONFormat: "no"}

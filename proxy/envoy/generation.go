@@ -48,6 +48,8 @@ func listenerVersion(generation string, policy *snapshot.Policy, content string)
 const (
 	policySecret = "policy"
 	policyFilter = "rbac"
+	// requestFilter judges requests, always by the newest rules, and so has no generation.
+	requestFilter = "http_rbac"
 )
 
 // policyName is the name of the policy's resource in a generation.
@@ -55,6 +57,9 @@ func policyName(stem, generation string) string { return stem + ":" + generation
 
 // CarriesPolicy tells whether a resource says who may call. One that Envoy rejects leaves the policy before it in force.
 func CarriesPolicy(typeURL, name string) bool {
+	if typeURL == FilterType && name == requestFilter {
+		return true
+	}
 	stem, ok := policyStem(name)
 	return ok && (typeURL == SecretType && stem == policySecret || typeURL == FilterType && stem == policyFilter)
 }

@@ -2,6 +2,7 @@ package envoy
 
 import (
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	httprbacv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/rbac/v3"
 	rbacfilterv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/rbac/v3"
 	tlsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
 	"google.golang.org/protobuf/proto"
@@ -51,7 +52,20 @@ func (r *Resources) secrets(s *snapshot.Snapshot, generation string) error {
 			return err
 		}
 	}
-	_, err := r.add(FilterType, filter.Name, filter)
+	if _, err := r.add(FilterType, filter.Name, filter); err != nil {
+		return err
+	}
+	return r.requestPolicy(policy)
+}
+
+// requestPolicy adds what judges requests.
+func (r *Resources) requestPolicy(policy compiled) error {
+	_, err := r.add(FilterType, requestFilter, &corev3.TypedExtensionConfig{
+		Name: requestFilter,
+		TypedConfig: mustAny(&httprbacv3.RBAC{
+			Rules: policy.rbac, ShadowRules: policy.rbac, // as above
+		}),
+	})
 	return err
 }
 

@@ -32,9 +32,16 @@ type Snapshot struct {
 	Roots       string   // PEM bundle of all roots in force
 	Leaf        api.Leaf // key included: a snapshot is a secret
 
+	Mesh      Mesh   `json:",omitzero"` // what holds for all proxies
 	Policy    Policy // who may call the service
 	Upstreams []Upstream
 	Endpoints map[string]*Endpoints // by the id of the target; one for each target of each chain
+}
+
+// Mesh is what the mesh's config entry says of proxies.
+type Mesh struct {
+	TLS  *api.MeshTLS  `json:",omitempty"`
+	HTTP *api.MeshHTTP `json:",omitempty"`
 }
 
 // Address is a host and a port.
@@ -53,7 +60,7 @@ type Upstream struct {
 	Local Address
 	Chain *api.DiscoveryChain
 	// Config are the upstream's own settings as registered, such as connect_timeout_ms.
-	Config map[string]any
+	Config Config
 	// Unsupported, when set, says why the upstream cannot be carried out. Then nothing listens for it.
 	Unsupported string `json:",omitempty"`
 }

@@ -10,8 +10,8 @@ import (
 // DefaultConnectTimeout is how long a connection to an instance may take to be made when nobody says otherwise.
 const DefaultConnectTimeout = 5 * time.Second
 
-// Target returns the one target of the upstream's chain, which is all that a TCP upstream can follow, and how long a
-// connection to one of its instances may take to be made.
+// Target returns the one target of the upstream's chain, which is all that a proxy can follow that knows connections only, and how
+// long a connection to one of its instances may take to be made.
 func (u *Upstream) Target() (id string, connectTimeout time.Duration, err error) {
 	if u.Unsupported != "" {
 		return "", 0, fmt.Errorf("upstream %s: %s", u.ID, u.Unsupported)
@@ -26,37 +26,32 @@ func (u *Upstream) Target() (id string, connectTimeout time.Duration, err error)
 	if f := node.Resolver.Failover; f != nil && len(f.Targets) > 0 {
 		return "", 0, fmt.Errorf("upstream %s: its discovery chain fails over to %q, which is not carried out yet", u.ID, f.Targets)
 	}
-	timeout := milliseconds(u.Config, "connect_timeout_ms", time.Duration(node.Resolver.ConnectTimeout))
-	if timeout <= 0 {
-		timeout = DefaultConnectTimeout
+	return node.Resolver.Target, u.ConnectTimeout(time.Duration(node.Resolver.ConnectTimeout)), nil
+}
+
+// ConnectTimeout is how long a connection to an instance may take to be made: what the upstream says, or else what its chain does.
+func (u *Upstream) ConnectTimeout(chain time.Duration) time.Duration {
+	if timeout, ok := u.Config.Milliseconds("connect_timeout_ms"); ok && timeout > 0 {
+		return timeout
 	}
-	return node.Resolver.Target, timeout, nil
+	if chain > 0 {
+		return chain
+	}
+	return DefaultConnectTimeout
+}
+
+// Config is the proxy's own configuration.
+func (s *Snapshot) Config() Config {
+	if s.Proxy.Proxy == nil {
+		return nil
+	}
+	return s.Proxy.Proxy.Config
 }
 
 // LocalConnectTimeout is how long a connection to the proxy's own service may take to be made.
 func (s *Snapshot) LocalConnectTimeout() time.Duration {
-	if s.Proxy.Proxy == nil {
-		return DefaultConnectTimeout
+	if timeout, ok := s.Config().Milliseconds("local_connect_timeout_ms"); ok && timeout > 0 {
+		return timeout
 	}
-	return milliseconds(s.Proxy.Proxy.Config, "local_connect_timeout_ms", DefaultConnectTimeout)
-}
-
-// milliseconds reads a duration from registered configuration, where it is a number as JSON, HCL or msgpack give it. One that is
-// not there, or not positive, is absent.
-func milliseconds(config map[string]any, key string, absent time.Duration) time.Duration {
-	var ms int64
-	switch n := config[key].(type) {
-	case float64:
-		ms = int64(n)
-	case int:
-		ms = int64(n)
-	case int64:
-		ms = n
-	case uint64:
-		ms = int64(min(n, 1<<62))
-	}
-	if ms <= 0 {
-		return absent
-	}
-	return time.Duration(ms) * time.Millisecond
+	return DefaultConnectTimeout
 }

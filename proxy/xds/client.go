@@ -195,13 +195,31 @@ func (c *client) next(r *envoy.Resources) []*discoveryv3.DeltaDiscoveryResponse 
 				out = c.respond(out, typeURL, changed[:1], nil)
 			}
 			out = c.respond(out, typeURL, changed, gone)
+			if typeURL == envoy.ClusterType {
+				c.refill(changed, r)
+			}
 		}
 	}
-	// Last of all, and only when no listener can lead there any more.
-	if s := c.types[envoy.ClusterType]; s != nil && c.settled(envoy.ListenerType, r) {
+	// Last of all, and only when no listener and no route can lead there any more.
+	if s := c.types[envoy.ClusterType]; s != nil && c.settled(envoy.ListenerType, r) && c.settled(envoy.RouteType, r) {
 		out = c.respond(out, envoy.ClusterType, nil, s.surplus(envoy.ClusterType, r))
 	}
 	return out
+}
+
+// refill has the endpoints of clusters that are sent follow them: Envoy does not use a cluster before it has been sent its endpoints,
+// and does not ask for those that it was sent before for another cluster, or for the same one as it was.
+func (c *client) refill(clusters []*envoy.Resource, r *envoy.Resources) {
+	s := c.types[envoy.EndpointType]
+	if s == nil {
+		return
+	}
+	for _, cluster := range clusters {
+		name, ok := r.Assignments[cluster.Name]
+		if _, subscribed := s.names[name]; ok && subscribed {
+			s.asked[name] = struct{}{}
+		}
+	}
 }
 
 // alone tells whether the resources of a type are sent one by one. A rejection is of a whole response, and a certificate that
@@ -271,15 +289,24 @@ func (s *subscription) surplus(typeURL string, r *envoy.Resources) []string {
 	return out
 }
 
-// settled tells whether the client holds exactly what it should of a type, and has accepted all of it.
+// settled tells whether the client holds exactly what it should of a type, and has accepted all of it. A route that Envoy still asks
+// for and that is gone belongs to a listener that it drains.
 func (c *client) settled(typeURL string, r *envoy.Resources) bool {
+	want := r.Names(typeURL)
 	s := c.types[typeURL]
-	if s == nil || len(s.flight) > 0 || len(s.surplus(typeURL, r)) > 0 {
+	if s == nil {
+		return len(want) == 0
+	}
+	if len(s.flight) > 0 || len(s.surplus(typeURL, r)) > 0 {
 		return false
 	}
-	for _, name := range r.Names(typeURL) {
-		want := r.ByType[typeURL][name].Version
-		if s.held[name] != want || s.verdicts[name].reason != "" {
+	for _, name := range want {
+		if s.held[name] != r.ByType[typeURL][name].Version || s.verdicts[name].reason != "" {
+			return false
+		}
+	}
+	for name := range s.names {
+		if r.Lookup(typeURL, name) == nil {
 			return false
 		}
 	}
