@@ -116,7 +116,9 @@ type Config struct {
 	LogFile           string
 	LogRotateDuration time.Duration
 	LogRotateBytes    int64
-	LogRotateMaxFiles int
+	LogRotateMaxFiles int  // former files to keep; 0: all, -1: none
+	EnableSyslog      bool // the log goes to syslog as well
+	SyslogFacility    string
 	PidFile           string
 	AutoReloadConfig  bool
 	EnableDebug       bool
@@ -364,6 +366,7 @@ func Default() *Config {
 		},
 		LogLevel:          "INFO",
 		LogRotateDuration: 24 * time.Hour,
+		SyslogFacility:    "LOCAL0",
 		Telemetry:         Telemetry{FilterDefault: true, MetricsPrefix: "consul"},
 	}
 }

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"path/filepath"
 	"strings"
 )
 
@@ -35,7 +36,26 @@ func (r *reader) finish(s Sources) {
 	c.RetryJoin = r.expandJoins(s.Host, "retry_join", c.RetryJoin)
 	c.RetryJoinWAN = r.expandJoins(s.Host, "retry_join_wan", c.RetryJoinWAN)
 	c.Intentions = r.intentionDefault(s.Program)
+	c.LogFile = logPath(c.LogFile, s.Program)
 	r.decodeEntries()
+}
+
+// logPath is the file of a setting that may name only its directory.
+func logPath(text, program string) string {
+	if text == "" {
+		return ""
+	}
+	if strings.HasSuffix(text, "/") || strings.HasSuffix(text, string(filepath.Separator)) {
+		name := "parley"
+		if startedAsConsul(program) {
+			name = "consul" // which those who read the logs know
+		}
+		text += name
+	}
+	if filepath.Ext(text) == "" {
+		text += ".log"
+	}
+	return text
 }
 
 func (r *reader) nameAfterHost(h Host) {

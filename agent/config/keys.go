@@ -51,9 +51,7 @@ var inert = map[string]string{
 	// Read already, used later.
 	"translate_wan_addrs":     notYet,
 	"retry_join_wan":          notYet,
-	"auto_reload_config":      notYet,
 	"unix_sockets":            notYet,
-	"log_file":                notYet,
 	"limits.request_limits":   notYet,
 	"config_entries":          notYet,
 	"advertise_addr_wan":      notYet,
@@ -69,8 +67,6 @@ var inert = map[string]string{
 	"connect.enable_serverless_plugin":                 notYet,
 	"connect.ca_config_refresh":                        notYet,
 	"disable_remote_exec":                              notYet,
-	"enable_syslog":                                    notYet,
-	"syslog_facility":                                  notYet,
 	"partition":                                        notYet,
 	"peering":                                          notYet,
 	"primary_gateways":                                 notYet,

@@ -363,6 +363,12 @@ func (r *reader) validateLog() {
 		r.fail("log_level", "%v", err)
 	}
 	r.atLeast("log_rotate_max_files", c.LogRotateMaxFiles, -1)
+	if c.LogRotateBytes < 0 {
+		r.fail("log_rotate_bytes", "%d: want a size in bytes, or 0 for any", c.LogRotateBytes)
+	}
+	if _, ok := Facilities[strings.ToUpper(c.SyslogFacility)]; !ok {
+		r.fail("syslog_facility", "%q: use one of %s", c.SyslogFacility, strings.Join(slices.Sorted(maps.Keys(Facilities)), ", "))
+	}
 	r.notNegative(map[string]time.Duration{"log_rotate_duration": c.LogRotateDuration, "telemetry.prometheus_retention_time": c.Telemetry.PrometheusRetentionTime})
 	if key := "ui_config.enabled"; c.UIConfig.Enabled && r.isSet(key) { // the development mode's own default is nobody's wish
 		r.warnings = append(r.warnings, Warning{r.set[key], "key " + key + " " + notYet})
@@ -391,6 +397,12 @@ func (r *reader) validateWatches() {
 
 // LevelTrace is below slog's own levels.
 const LevelTrace = slog.LevelDebug - 4
+
+// Facilities are those of syslog, by their names.
+var Facilities = map[string]int{
+	"KERN": 0, "USER": 1, "MAIL": 2, "DAEMON": 3, "AUTH": 4, "SYSLOG": 5, "LPR": 6, "NEWS": 7, "UUCP": 8, "CRON": 9, "AUTHPRIV": 10, "FTP": 11,
+	"LOCAL0": 16, "LOCAL1": 17, "LOCAL2": 18, "LOCAL3": 19, "LOCAL4": 20, "LOCAL5": 21, "LOCAL6": 22, "LOCAL7": 23,
+}
 
 // ParseLevel reads a log level as configuration files spell it.
 func ParseLevel(text string) (slog.Level, error) {

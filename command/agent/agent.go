@@ -39,6 +39,8 @@ type Options struct {
 	Build  Build
 	// Reload reads the configuration anew; nil where there is none to read.
 	Reload func() (*config.Config, error)
+	// Stamp changes when what Reload reads does.
+	Stamp func() string
 
 	logs *logs
 }
@@ -82,6 +84,7 @@ type Agent struct {
 	failed  chan error // receives why the agent cannot go on
 	leaving chan struct{}
 	leave   sync.Once
+	loaded  string // the stamp of what the configuration was read from
 	// reloading keeps reloads apart.
 	reloading sync.Mutex
 }
@@ -91,6 +94,9 @@ func New(ctx context.Context, o Options) (*Agent, error) {
 	a := &Agent{
 		cfg: o.Config, opts: o, log: o.logs.logger(),
 		failed: make(chan error, 8), leaving: make(chan struct{}), haveLocal: make(chan struct{}),
+	}
+	if o.Stamp != nil {
+		a.loaded = o.Stamp()
 	}
 	steps := []func() error{
 		a.refuse, a.openData, a.openTLS, a.openListeners, a.startMetrics,
@@ -319,6 +325,9 @@ func (a *Agent) goOn() {
 	}
 	if len(a.cfg.RetryJoin) > 0 {
 		running.Go(func() { a.join(ctx) })
+	}
+	if a.cfg.AutoReloadConfig && a.opts.Stamp != nil {
+		running.Go(func() { a.autoReload(ctx) })
 	}
 	a.undo.push("background work", func(context.Context) error {
 		cancel()

@@ -3,11 +3,13 @@ package agent
 import (
 	"bytes"
 	"context"
+	"errors"
 	"io"
 	"log/slog"
 	"sync"
 
 	"github.com/parleymesh/parley/agent/config"
+	"github.com/parleymesh/parley/agent/logfile"
 )
 
 // monitorQueue is how many lines wait for one who follows the log. More are left out, and it is told how many.
@@ -17,6 +19,8 @@ const monitorQueue = 512
 type logs struct {
 	level slog.LevelVar
 	base  slog.Handler
+	file  *logfile.File // nil: there is none
+	close []func() error
 
 	mu        sync.Mutex // guards what follows
 	followers map[*follower]struct{}
@@ -30,12 +34,55 @@ type follower struct {
 	missed int // guarded by logs.mu
 }
 
-// newLogs returns the log as the configuration wants it.
-func newLogs(w io.Writer, asJSON bool, level slog.Level) *logs {
+// openLogs returns the log as the configuration wants it: on w, and where else it says. It is closed in the end.
+func openLogs(w io.Writer, c *config.Config) (*logs, error) {
+	level, err := config.ParseLevel(c.LogLevel)
+	if err != nil {
+		return nil, err
+	}
 	l := &logs{followers: map[*follower]struct{}{}}
 	l.level.Set(level)
-	l.base = textOrJSON(w, asJSON, &l.level)
-	return l
+	handlers := []slog.Handler{textOrJSON(w, c.LogJSON, &l.level)}
+	if c.LogFile != "" {
+		l.file, err = logfile.Open(logfile.Options{
+			Path: c.LogFile, MaxBytes: c.LogRotateBytes, MaxAge: c.LogRotateDuration, MaxFiles: c.LogRotateMaxFiles,
+		})
+		if err != nil {
+			return nil, err
+		}
+		l.close = append(l.close, l.file.Close)
+		handlers = append(handlers, textOrJSON(l.file, c.LogJSON, &l.level))
+	}
+	if c.EnableSyslog {
+		h, done, err := openSyslog(c, &l.level)
+		if err != nil {
+			return nil, errors.Join(err, l.Close())
+		}
+		l.close = append(l.close, done)
+		handlers = append(handlers, h)
+	}
+	l.base = handlers[0]
+	if len(handlers) > 1 {
+		l.base = slog.NewMultiHandler(handlers...)
+	}
+	return l, nil
+}
+
+// Close closes what the log has opened.
+func (l *logs) Close() error {
+	var errs []error
+	for _, f := range l.close {
+		errs = append(errs, f())
+	}
+	return errors.Join(errs...)
+}
+
+// reopen takes up the log's file by its name again, which somebody else may have put aside.
+func (l *logs) reopen() error {
+	if l.file == nil {
+		return nil
+	}
+	return l.file.Reopen()
 }
 
 func textOrJSON(w io.Writer, asJSON bool, level slog.Leveler) slog.Handler {

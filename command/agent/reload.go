@@ -34,7 +34,7 @@ func (a *Agent) reload(context.Context) error {
 		return fmt.Errorf("reload: %w", err)
 	}
 	a.dns.Configure(dnsConfig(next))
-	if err := a.opts.logs.setLevel(next); err != nil {
+	if err := errors.Join(a.opts.logs.setLevel(next), a.opts.logs.reopen()); err != nil {
 		return fmt.Errorf("reload: %w", err)
 	}
 	a.watches.Set(watches)

@@ -29,15 +29,15 @@ func Run(ctx context.Context, s config.Sources, b Build, stdout, stderr io.Write
 	if err != nil {
 		return complain(stderr, err)
 	}
-	level, err := config.ParseLevel(cfg.LogLevel)
-	if err != nil {
-		return complain(stderr, err)
-	}
 	signals := make(chan os.Signal, 4)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	defer signal.Stop(signals)
 
-	logs := newLogs(stdout, cfg.LogJSON, level)
+	logs, err := openLogs(stdout, cfg)
+	if err != nil {
+		return complain(stderr, err)
+	}
+	defer logs.Close()
 	for _, w := range warnings {
 		logs.logger().Warn(w.String(), "component", "config")
 	}
@@ -46,7 +46,8 @@ func Run(ctx context.Context, s config.Sources, b Build, stdout, stderr io.Write
 	}
 	defer removePid(cfg.PidFile)
 
-	a, err := New(ctx, Options{Config: cfg, Build: b, logs: logs, Reload: func() (*config.Config, error) {
+	stamp := func() string { return cfg.Stamp(s.Settings) }
+	a, err := New(ctx, Options{Config: cfg, Build: b, logs: logs, Stamp: stamp, Reload: func() (*config.Config, error) {
 		next, warnings, err := config.Load(s)
 		for _, w := range warnings {
 			logs.logger().Warn(w.String(), "component", "config")
@@ -76,9 +77,7 @@ func (a *Agent) wait(ctx context.Context, signals <-chan os.Signal, stderr io.Wr
 		select {
 		case s := <-signals:
 			if s == syscall.SIGHUP {
-				if err := a.reload(context.Background()); err != nil {
-					a.log.Error("configuration not reloaded, the former one stays in force", "err", err)
-				}
+				a.reloadOrTell()
 				continue
 			}
 			leave = s == syscall.SIGTERM && a.cfg.LeavesOnTerminate() || s == os.Interrupt && a.cfg.LeavesOnInterrupt()
