@@ -298,6 +298,10 @@ type Telemetry struct {
 	MetricsPrefix           string
 	PrefixFilter            []string
 	PrometheusRetentionTime time.Duration
+	StatsdAddress           string // each of these is where figures are sent to; empty: nowhere
+	StatsiteAddress         string
+	DogstatsdAddr           string
+	DogstatsdTags           []string
 }
 
 // Default is the configuration of an agent that is told nothing.

@@ -376,6 +376,13 @@ func (r *reader) validateLog() {
 	if p := c.UIConfig.ContentPath; !strings.HasPrefix(p, "/") || !strings.HasSuffix(p, "/") {
 		r.fail("ui_config.content_path", "%q must begin and end with a slash", p)
 	}
+	for key, addr := range map[string]string{
+		"statsd_address": c.Telemetry.StatsdAddress, "statsite_address": c.Telemetry.StatsiteAddress, "dogstatsd_addr": c.Telemetry.DogstatsdAddr,
+	} {
+		if host, port, err := net.SplitHostPort(addr); addr != "" && (err != nil || host == "" || port == "") {
+			r.fail("telemetry."+key, "%q is no address: want host:port", addr)
+		}
+	}
 	for _, rule := range c.Telemetry.PrefixFilter {
 		if len(rule) < 2 || (rule[0] != '+' && rule[0] != '-') {
 			r.fail("telemetry.prefix_filter", "%q must begin with + or -", rule)

@@ -7,6 +7,7 @@ package telemetry
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -37,6 +38,8 @@ type Options struct {
 	Filter []string
 	// Retention is how long Prometheus is shown a figure that is not counted any more; 0: it is shown nothing at all.
 	Retention time.Duration
+	// Push lists where figures are sent to.
+	Push []Destination
 
 	Logger *slog.Logger
 }
@@ -47,6 +50,9 @@ type Metrics struct {
 	inmem  *gometrics.InmemSink
 	global *gometrics.Metrics
 	prom   http.Handler // nil: not switched on
+	push   []*pusher
+	cancel context.CancelFunc
+	done   sync.WaitGroup
 
 	mu      sync.Mutex
 	sources []Source
@@ -65,19 +71,55 @@ func Open(o Options) (*Metrics, error) {
 	cfg.EnableRuntimeMetrics = false // a Source reads them; the library's goroutine would never end
 
 	m := &Metrics{names: newNames(cfg), inmem: gometrics.NewInmemSink(interval, retained)}
-	var sink gometrics.MetricSink = m.inmem
+	var ctx context.Context
+	ctx, m.cancel = context.WithCancel(context.Background())
+	sink := gometrics.FanoutSink{m.inmem}
 	if o.Retention > 0 {
 		prom, handler, err := openPrometheus(m, o)
 		if err != nil {
 			return nil, err
 		}
-		sink, m.prom = gometrics.FanoutSink{m.inmem, prom}, handler
+		sink, m.prom = append(sink, prom), handler
+	}
+	for _, to := range o.Push {
+		p := newPusher(to, o.Logger.With("component", "telemetry"))
+		sink, m.push = append(sink, p), append(m.push, p)
 	}
 	if m.global, err = gometrics.NewGlobal(cfg, sink); err != nil {
+		m.closePush()
 		return nil, fmt.Errorf("start the metrics: %w", err)
 	}
 	m.Add(readRuntime)
+	if len(m.push) > 0 {
+		m.done.Go(func() { m.tell(ctx) })
+	}
 	return m, nil
+}
+
+// tell sends what the sources say, once each interval.
+func (m *Metrics) tell(ctx context.Context) {
+	ticker := time.NewTicker(interval)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+			return
+		}
+		figures := m.read()
+		for _, p := range m.push {
+			p.tell(figures)
+		}
+	}
+}
+
+// closePush sends what waits to be sent, and nothing afterwards.
+func (m *Metrics) closePush() {
+	m.cancel()
+	m.done.Wait()
+	for _, p := range m.push {
+		p.close()
+	}
 }
 
 // Close stops counting, unless another agent of this process counts already.
@@ -85,6 +127,7 @@ func (m *Metrics) Close() {
 	if gometrics.Default() == m.global {
 		gometrics.Shutdown()
 	}
+	m.closePush()
 }
 
 // Add has the source asked whenever somebody reads.

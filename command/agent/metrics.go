@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/parleymesh/parley/agent/config"
 	agenthttp "github.com/parleymesh/parley/agent/http"
 	"github.com/parleymesh/parley/agent/telemetry"
 	"github.com/parleymesh/parley/api"
@@ -15,13 +16,28 @@ func (a *Agent) startMetrics() (err error) {
 	t := a.cfg.Telemetry
 	a.metrics, err = telemetry.Open(telemetry.Options{
 		Prefix: t.MetricsPrefix, Hostname: !t.DisableHostname, Hidden: !t.FilterDefault, Filter: t.PrefixFilter,
-		Retention: t.PrometheusRetentionTime, Logger: a.log,
+		Retention: t.PrometheusRetentionTime, Push: destinations(t), Logger: a.log,
 	})
 	if err != nil {
 		return err
 	}
 	a.undo.push("metrics", func(context.Context) error { a.metrics.Close(); return nil })
 	return nil
+}
+
+// destinations are where figures are sent to.
+func destinations(t config.Telemetry) []telemetry.Destination {
+	var out []telemetry.Destination
+	for _, to := range []telemetry.Destination{
+		{Network: "udp", Addr: t.StatsdAddress},
+		{Network: "tcp", Addr: t.StatsiteAddress},
+		{Network: "udp", Addr: t.DogstatsdAddr, Tagged: true, Tags: t.DogstatsdTags},
+	} {
+		if to.Addr != "" {
+			out = append(out, to)
+		}
+	}
+	return out
 }
 
 // tellMetrics has everything told that somebody who reads the metrics may want to know.
