@@ -15,7 +15,7 @@ import (
 
 func autopilotCommand() *cli.Command {
 	return &cli.Command{Name: "autopilot", Usage: "how the leader looks after the servers", Subcommands: []*cli.Command{
-		{Name: "get-config", Usage: "show by which rules", Flags: clientFlags(), Action: withClient(autopilotGet)},
+		{Name: "get-config", Usage: "show by which rules", Flags: clientFlags(formatFlag()), Action: withClient(autopilotGet)},
 		{
 			Name: "set-config", Usage: "change the rules", Action: withClient(autopilotSet),
 			Flags: clientFlags(
@@ -27,11 +27,12 @@ func autopilotCommand() *cli.Command {
 				&cli.StringFlag{Name: "redundancy-zone-tag", Usage: "kept and shown, without effect"},
 				&cli.StringFlag{Name: "disable-upgrade-migration", Usage: "kept and shown, without effect"},
 				&cli.StringFlag{Name: "upgrade-version-tag", Usage: "kept and shown, without effect"},
+				formatFlag(),
 			),
 		},
 		{
 			Name: "state", Usage: "show how the servers are",
-			Flags:  clientFlags(&cli.StringFlag{Name: "format", Usage: "pretty or json", Value: "pretty"}),
+			Flags:  clientFlags(formatFlag()),
 			Action: withClient(autopilotState),
 		},
 	}}
@@ -45,7 +46,10 @@ func autopilotGet(c *cli.Context, client *api.Client) error {
 	if err != nil {
 		return failed(err, "querying Autopilot configuration")
 	}
-	w := c.App.Writer
+	return show(c, a, func(w io.Writer) { showRules(w, a) })
+}
+
+func showRules(w io.Writer, a api.AutopilotConfiguration) {
 	fmt.Fprintf(w, "CleanupDeadServers = %v\n", a.CleanupDeadServers)
 	fmt.Fprintf(w, "LastContactThreshold = %v\n", a.LastContactThreshold)
 	fmt.Fprintf(w, "MaxTrailingLogs = %v\n", a.MaxTrailingLogs)
@@ -54,7 +58,6 @@ func autopilotGet(c *cli.Context, client *api.Client) error {
 	fmt.Fprintf(w, "RedundancyZoneTag = %q\n", a.RedundancyZoneTag)
 	fmt.Fprintf(w, "DisableUpgradeMigration = %v\n", a.DisableUpgradeMigration)
 	fmt.Fprintf(w, "UpgradeVersionTag = %q\n", a.UpgradeVersionTag)
-	return nil
 }
 
 // autopilotSet changes what the flags name, and nothing if somebody else changes it at the same time.
@@ -88,15 +91,14 @@ func autopilotSet(c *cli.Context, client *api.Client) error {
 			return fmt.Errorf("-%s=%s: %w", f.flag, c.String(f.flag), err)
 		}
 	}
-	done, err := client.Operator().SetAutopilotCAS(c.Context, &a, nil)
+	ok, err := client.Operator().SetAutopilotCAS(c.Context, &a, nil)
 	if err != nil {
 		return failed(err, "setting Autopilot configuration")
 	}
-	if !done {
+	if !ok {
 		return &complaint{line: "Configuration could not be atomically updated, please try again"}
 	}
-	fmt.Fprintln(c.App.Writer, "Configuration updated!")
-	return nil
+	return done(c, a, "Configuration updated!")
 }
 
 // reading returns what reads a flag's text into a field.
@@ -118,19 +120,11 @@ func autopilotState(c *cli.Context, client *api.Client) error {
 	if err := takes(c, 0, 0); err != nil {
 		return err
 	}
-	format := c.String("format")
-	if format != "pretty" && format != "json" {
-		return fmt.Errorf("-format=%s: want pretty or json", format)
-	}
 	s, _, err := client.Operator().AutopilotState(c.Context, query(c))
 	if err != nil {
 		return failed(err, "querying Autopilot state")
 	}
-	if format == "json" {
-		return showJSON(c.App.Writer, s, "    ")
-	}
-	showAutopilot(c.App.Writer, s)
-	return nil
+	return show(c, s, func(w io.Writer) { showAutopilot(w, s) })
 }
 
 func showAutopilot(w io.Writer, s api.AutopilotState) {

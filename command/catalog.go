@@ -2,6 +2,7 @@ package command
 
 import (
 	"fmt"
+	"io"
 	"maps"
 	"slices"
 	"strings"
@@ -19,6 +20,7 @@ func catalogCommand() *cli.Command {
 				&cli.StringFlag{Name: "node", Usage: "only those of the node of this name or id"},
 				nodeMetaFlag(),
 				&cli.BoolFlag{Name: "tags", Usage: "show their tags"},
+				formatFlag(),
 			),
 			Action: withClient(catalogServices),
 		},
@@ -30,12 +32,12 @@ func catalogCommand() *cli.Command {
 				&cli.StringFlag{Name: "near", Usage: "sort by the distance from this node; _agent is the agent's own"},
 				nodeMetaFlag(),
 				&cli.StringFlag{Name: "service", Usage: "only those that have an instance of this service"},
-				partitionFlag(),
+				partitionFlag(), formatFlag(),
 			),
 			Action: withClient(catalogNodes),
 		},
 		{
-			Name: "datacenters", Usage: "list the datacenters", Flags: clientFlags(),
+			Name: "datacenters", Usage: "list the datacenters", Flags: clientFlags(formatFlag()),
 			Action: withClient(catalogDatacenters),
 		},
 	}}
@@ -53,17 +55,20 @@ func catalogServices(c *cli.Context, client *api.Client) error {
 	if err != nil {
 		return err
 	}
-	var rows [][]string
-	for _, name := range slices.Sorted(maps.Keys(services)) {
-		row := []string{name}
-		if c.Bool("tags") {
-			tags := slices.Sorted(slices.Values(services[name]))
-			row = append(row, strings.Join(slices.Compact(tags), ","))
-		}
-		rows = append(rows, row)
+	for name, tags := range services { // a list also where there are none
+		services[name] = append([]string{}, slices.Compact(slices.Sorted(slices.Values(tags)))...)
 	}
-	columns(c.App.Writer, 6, rows)
-	return nil
+	return show(c, services, func(w io.Writer) {
+		var rows [][]string
+		for _, name := range slices.Sorted(maps.Keys(services)) {
+			row := []string{name}
+			if c.Bool("tags") {
+				row = append(row, strings.Join(services[name], ","))
+			}
+			rows = append(rows, row)
+		}
+		columns(w, 6, rows)
+	})
 }
 
 // servicesOf returns names of services with their tags: of all, or of a node.
@@ -109,12 +114,17 @@ func catalogNodes(c *cli.Context, client *api.Client) error {
 	if err != nil {
 		return failed(err, "listing nodes")
 	}
-	if len(nodes) == 0 {
-		fmt.Fprintln(c.App.ErrWriter, "No nodes match the given query - try expanding your search.")
-		return nil
-	}
+	return show(c, nodes, func(w io.Writer) {
+		if len(nodes) == 0 {
+			fmt.Fprintln(c.App.ErrWriter, "No nodes match the given query - try expanding your search.")
+			return
+		}
+		showNodeTable(w, nodes, c.Bool("detailed"))
+	})
+}
+
+func showNodeTable(w io.Writer, nodes []api.Node, detailed bool) {
 	heading := []string{"Node", "ID", "Address", "DC"}
-	detailed := c.Bool("detailed")
 	if detailed {
 		heading = append(heading, "TaggedAddresses", "Meta")
 	}
@@ -127,8 +137,7 @@ func catalogNodes(c *cli.Context, client *api.Client) error {
 		}
 		rows = append(rows, row)
 	}
-	table(c.App.Writer, heading, rows)
-	return nil
+	table(w, heading, rows)
 }
 
 // nodesOf returns all nodes, or those that have an instance of a service.
@@ -163,8 +172,5 @@ func catalogDatacenters(c *cli.Context, client *api.Client) error {
 	if err != nil {
 		return failed(err, "listing datacenters")
 	}
-	for _, dc := range all {
-		fmt.Fprintln(c.App.Writer, dc)
-	}
-	return nil
+	return show(c, all, func(w io.Writer) { showLines(w, all) })
 }

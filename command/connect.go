@@ -17,12 +17,13 @@ func connectCommand() *cli.Command {
 	return &cli.Command{Name: "connect", Usage: "run sidecars and configure the certificate authority", Category: aboutMesh, Subcommands: []*cli.Command{
 		envoyCommand(), proxyCommand(),
 		{Name: "ca", Usage: "the certificate authority of the mesh", Subcommands: []*cli.Command{
-			{Name: "get-config", Usage: "show its configuration", Flags: clientFlags(), Action: withClient(caGetConfig)},
+			{Name: "get-config", Usage: "show its configuration", Flags: clientFlags(formatFlag()), Action: withClient(caGetConfig)},
 			{
 				Name: "set-config", Usage: "change its configuration",
 				Flags: clientFlags(
 					&cli.StringFlag{Name: "config-file", Usage: "JSON or HCL file with Provider and Config, or - for standard input"},
 					&cli.BoolFlag{Name: "force-without-cross-signing", Usage: "also when proxies cannot verify one another until they have new certificates"},
+					formatFlag(),
 				),
 				Action: withClient(caSetConfig),
 			},
@@ -63,8 +64,7 @@ func caSetConfig(c *cli.Context, client *api.Client) error {
 	if err := client.CA().SetConfiguration(c.Context, &config, nil); err != nil {
 		return failed(err, "setting the CA configuration")
 	}
-	fmt.Fprintln(c.App.Writer, "Configuration updated!")
-	return nil
+	return done(c, config, "Configuration updated!")
 }
 
 // sidecarFlags say which proxy a command is to be.

@@ -2,9 +2,9 @@ package command
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/netip"
 	"os"
@@ -29,6 +29,7 @@ func dnsCommand() *cli.Command {
 				&cli.StringFlag{Name: "root", Value: "/", Usage: "directory that the paths are beneath, for images"},
 				&cli.BoolFlag{Name: "write", Usage: "write the files"},
 				&cli.BoolFlag{Name: "force", Usage: "also over files that somebody else has written or changed"},
+				formatFlag(),
 			},
 			Action: dnsInstall,
 		},
@@ -47,7 +48,7 @@ func dnsCommand() *cli.Command {
 }
 
 // resolverFile is a file that a resolver reads.
-type resolverFile struct{ path, text string }
+type resolverFile struct{ Path, Text string }
 
 // writtenBy is the first line of the files, by which they are known again.
 const writtenBy = "# Written by `parley dns install`; what is changed here is lost when that runs again with -force.\n"
@@ -99,23 +100,26 @@ func dnsInstall(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	for _, f := range r.files(agent, domains) {
-		f.path = filepath.Join(root, f.path)
-		if !c.Bool("write") {
-			fmt.Fprintf(c.App.Writer, "%s:\n%s\n", f.path, f.text)
+	files, write, w := r.files(agent, domains), c.Bool("write"), said(c)
+	for i := range files {
+		f := &files[i]
+		f.Path = filepath.Join(root, f.Path)
+		if !write {
+			fmt.Fprintf(w, "%s:\n%s\n", f.Path, f.Text)
 			continue
 		}
-		if err := writeResolverFile(f, c.Bool("force")); err != nil {
+		if err := writeResolverFile(*f, c.Bool("force")); err != nil {
 			return err
 		}
-		fmt.Fprintf(c.App.Writer, "Wrote %s\n", f.path)
+		fmt.Fprintf(w, "Wrote %s\n", f.Path)
 	}
-	if !c.Bool("write") {
-		fmt.Fprintf(c.App.Writer, "This is what %s needs. Nothing was written; add -write for that.\n", kind)
-		return nil
-	}
-	fmt.Fprintf(c.App.Writer, "Next: run \"%s\", then \"%s dns check\".\n", r.restart, c.App.Name)
-	return nil
+	return show(c, fields{"Type": kind, "Files": files, "Written": write, "Next": r.restart}, func(w io.Writer) {
+		if write {
+			fmt.Fprintf(w, "Next: run \"%s\", then \"%s dns check\".\n", r.restart, c.App.Name)
+		} else {
+			fmt.Fprintf(w, "This is what %s needs. Nothing was written; add -write for that.\n", kind)
+		}
+	})
 }
 
 // dnsFlags reads where the agent is and which domains are its own.
@@ -156,23 +160,23 @@ func resolverOf(name, root string) (string, resolver, error) {
 
 // writeResolverFile replaces a file whole. One that is somebody else's stays, unless force is set.
 func writeResolverFile(f resolverFile, force bool) error {
-	old, err := os.ReadFile(f.path)
+	old, err := os.ReadFile(f.Path)
 	switch {
-	case err == nil && string(old) == f.text:
+	case err == nil && string(old) == f.Text:
 		return nil
 	case err == nil && !force && !strings.Contains(string(old), "`parley dns install`"):
-		return fmt.Errorf("%s is there and was written by somebody else; move it away, or add -force", f.path)
+		return fmt.Errorf("%s is there and was written by somebody else; move it away, or add -force", f.Path)
 	case err != nil && !errors.Is(err, os.ErrNotExist):
 		return err
 	}
-	if err := os.MkdirAll(filepath.Dir(f.path), 0o755); err != nil {
+	if err := os.MkdirAll(filepath.Dir(f.Path), 0o755); err != nil {
 		return err
 	}
-	next := f.path + ".new"
-	if err := os.WriteFile(next, []byte(f.text), 0o644); err != nil {
+	next := f.Path + ".new"
+	if err := os.WriteFile(next, []byte(f.Text), 0o644); err != nil {
 		return err
 	}
-	if err := os.Rename(next, f.path); err != nil {
+	if err := os.Rename(next, f.Path); err != nil {
 		return errors.Join(err, os.Remove(next))
 	}
 	return nil
@@ -206,19 +210,13 @@ func dnsCheck(c *cli.Context) error {
 	for _, name := range names {
 		results = append(results, checkName(c, agent, strings.TrimSuffix(name, ".")))
 	}
-	switch format := c.String("format"); format {
-	case "json":
-		data, err := json.MarshalIndent(results, "", "    ")
-		if err != nil {
-			return err
-		}
-		fmt.Fprintf(c.App.Writer, "%s\n", data)
-	case "pretty":
+	err = show(c, results, func(w io.Writer) {
 		for _, r := range results {
-			fmt.Fprintf(c.App.Writer, "%s\n  agent:    %s\n  resolver: %s\n  %s\n", r.Name, orNothing(r.Agent), orNothing(r.Host), r.Why)
+			fmt.Fprintf(w, "%s\n  agent:    %s\n  resolver: %s\n  %s\n", r.Name, orNothing(r.Agent), orNothing(r.Host), r.Why)
 		}
-	default:
-		return fmt.Errorf("-format %q: want pretty or json", format)
+	})
+	if err != nil {
+		return err
 	}
 	if slices.ContainsFunc(results, func(r dnsCheckResult) bool { return !r.OK }) {
 		return status(1)

@@ -2,7 +2,6 @@ package command
 
 import (
 	"errors"
-	"fmt"
 
 	"github.com/urfave/cli/v2"
 
@@ -18,6 +17,7 @@ func eventCommand() *cli.Command {
 			&cli.StringFlag{Name: "node", Usage: "only for nodes whose name this pattern matches"},
 			&cli.StringFlag{Name: "service", Usage: "only for nodes with a service whose name this pattern matches"},
 			&cli.StringFlag{Name: "tag", Usage: "only where that service has a tag that this pattern matches; needs -service"},
+			formatFlag(),
 		),
 		Action: withClient(event),
 	}
@@ -38,6 +38,5 @@ func event(c *cli.Context, client *api.Client) error {
 	if err != nil {
 		return failed(err, "firing event")
 	}
-	fmt.Fprintf(c.App.Writer, "Event ID: %s\n", fired.ID)
-	return nil
+	return done(c, fired, "Event ID: %s", fired.ID)
 }

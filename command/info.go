@@ -2,6 +2,7 @@ package command
 
 import (
 	"fmt"
+	"io"
 	"maps"
 	"slices"
 
@@ -12,7 +13,7 @@ import (
 
 func infoCommand() *cli.Command {
 	return &cli.Command{
-		Name: "info", Usage: "show figures of the agent, for people", Category: aboutCluster, Flags: clientFlags(),
+		Name: "info", Usage: "show figures of the agent, for people", Category: aboutCluster, Flags: clientFlags(formatFlag()),
 		Action: withClient(info),
 	}
 }
@@ -25,11 +26,14 @@ func info(c *cli.Context, client *api.Client) error {
 	if err != nil {
 		return failed(err, "querying the agent")
 	}
-	for _, part := range slices.Sorted(maps.Keys(self.Stats)) {
-		fmt.Fprintf(c.App.Writer, "%s:\n", part)
-		for _, key := range slices.Sorted(maps.Keys(self.Stats[part])) {
-			fmt.Fprintf(c.App.Writer, "\t%s = %s\n", key, self.Stats[part][key])
+	return show(c, self.Stats, func(w io.Writer) { showFigures(w, self.Stats) })
+}
+
+func showFigures(w io.Writer, stats map[string]map[string]string) {
+	for _, part := range slices.Sorted(maps.Keys(stats)) {
+		fmt.Fprintf(w, "%s:\n", part)
+		for _, key := range slices.Sorted(maps.Keys(stats[part])) {
+			fmt.Fprintf(w, "\t%s = %s\n", key, stats[part][key])
 		}
 	}
-	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"slices"
 	"strconv"
@@ -26,22 +27,24 @@ func intentionCommand() *cli.Command {
 				&cli.BoolFlag{Name: "file", Usage: "read intentions from the JSON files that the arguments name"},
 				&cli.StringSliceFlag{Name: "meta", Usage: "key=value to keep with it; may be repeated"},
 				&cli.BoolFlag{Name: "replace", Usage: "replace an intention that exists already"},
+				formatFlag(),
 			),
 			Action: withClient(intentionCreate),
 		},
 		{
 			Name: "check", Usage: "tell whether a source may call a destination, and why", ArgsUsage: "SOURCE DESTINATION",
-			Description: "The exit status is 1 when it may not.", Flags: tenantFlags(),
+			Description: "The exit status is 1 when it may not.", Flags: tenantFlags(formatFlag()),
 			Action: withClient(intentionCheck),
 		},
-		{Name: "delete", Usage: "delete an intention", ArgsUsage: "SOURCE DESTINATION | ID", Flags: tenantFlags(), Action: withClient(intentionDelete)},
-		{Name: "get", Usage: "show an intention", ArgsUsage: "SOURCE DESTINATION | ID", Flags: tenantFlags(), Action: withClient(intentionGet)},
-		{Name: "list", Usage: "list all intentions, what is tried first first", Flags: tenantFlags(), Action: withClient(intentionList)},
+		{Name: "delete", Usage: "delete an intention", ArgsUsage: "SOURCE DESTINATION | ID", Flags: tenantFlags(formatFlag()), Action: withClient(intentionDelete)},
+		{Name: "get", Usage: "show an intention", ArgsUsage: "SOURCE DESTINATION | ID", Flags: tenantFlags(formatFlag()), Action: withClient(intentionGet)},
+		{Name: "list", Usage: "list all intentions, what is tried first first", Flags: tenantFlags(formatFlag()), Action: withClient(intentionList)},
 		{
 			Name: "match", Usage: "list the intentions that concern a service, what is tried first first", ArgsUsage: "SERVICE",
 			Flags: tenantFlags(
 				&cli.BoolFlag{Name: "destination", Usage: "as the destination, as is done if nothing is given"},
 				&cli.BoolFlag{Name: "source", Usage: "as the source"},
+				formatFlag(),
 			),
 			Action: withClient(intentionMatch),
 		},
@@ -53,31 +56,33 @@ func intentionCreate(c *cli.Context, client *api.Client) error {
 	if err != nil {
 		return err
 	}
+	told := progress{c: c}
 	for _, x := range all {
-		done := "Created"
+		what := "Created"
 		create := func() error { return createNew(c, client, &x) }
 		if c.Bool("replace") {
 			old, err := sameNames(c, client, &x)
 			if err != nil {
-				return failed(err, "looking for intention %q", rule(&x))
+				return told.end(failed(err, "looking for intention %q", rule(&x)))
 			}
 			if old != nil {
-				done = "Replaced"
+				what = "Replaced"
 				create = func() error { return replace(c, client, old, &x) }
 			}
 		}
 		if err := create(); err != nil {
-			return failed(err, "creating intention %q", rule(&x))
+			return told.end(failed(err, "creating intention %q", rule(&x)))
 		}
-		fmt.Fprintf(c.App.Writer, "%s: %s\n", done, rule(&x))
+		told.done(x, "%s: %s", what, rule(&x))
 	}
-	return nil
+	return told.end(nil)
 }
 
 // createNew makes an intention where there is none of the same names.
 func createNew(c *cli.Context, client *api.Client, x *api.Intention) error {
-	_, err := client.Intentions().Create(c.Context, x, nil)
+	id, err := client.Intentions().Create(c.Context, x, nil)
 	if err == nil {
+		x.ID = id
 		return nil
 	}
 	if old, lookErr := sameNames(c, client, x); lookErr == nil && old != nil {
@@ -199,15 +204,20 @@ func intentionCheck(c *cli.Context, client *api.Client) error {
 	if err != nil {
 		return failed(err, "checking whether %q may call %q", source, destination)
 	}
-	if d.Why != "" {
-		fmt.Fprintf(c.App.ErrWriter, "%s => %s: %s\n", source, destination, d.Why)
-	}
-	if !d.Allowed {
-		fmt.Fprintln(c.App.Writer, "Denied")
+	err = show(c, d, func(w io.Writer) {
+		if d.Why != "" {
+			fmt.Fprintf(c.App.ErrWriter, "%s => %s: %s\n", source, destination, d.Why)
+		}
+		if d.Allowed {
+			fmt.Fprintln(w, "Allowed")
+		} else {
+			fmt.Fprintln(w, "Denied")
+		}
+	})
+	if err == nil && !d.Allowed {
 		return status(1)
 	}
-	fmt.Fprintln(c.App.Writer, "Allowed")
-	return nil
+	return err
 }
 
 // intentionOf finds the intention that the arguments name: by id, or by source and destination.
@@ -242,6 +252,10 @@ func intentionGet(c *cli.Context, client *api.Client) error {
 	if err != nil {
 		return err
 	}
+	return show(c, x, func(w io.Writer) { showIntention(w, x) })
+}
+
+func showIntention(w io.Writer, x *api.Intention) {
 	rows := [][]string{
 		{"Source:", intentionName(x.SourceNS, x.SourceName)},
 		{"Destination:", intentionName(x.DestinationNS, x.DestinationName)},
@@ -262,13 +276,10 @@ func intentionGet(c *cli.Context, client *api.Client) error {
 	if !x.CreatedAt.IsZero() {
 		rows = append(rows, []string{"Created At:", x.CreatedAt.Format(time.RFC850)})
 	}
-	columns(c.App.Writer, 2, rows)
+	columns(w, 2, rows)
 	for _, p := range x.Permissions {
-		if err := showJSON(c.App.Writer, p, "    "); err != nil {
-			return err
-		}
+		_ = showJSON(w, p, "    ") // output remembers what fails
 	}
-	return nil
 }
 
 // intentionDelete is no error where there is nothing to delete, so that it may be repeated; it says so, since a mistyped name
@@ -287,16 +298,16 @@ func intentionDelete(c *cli.Context, client *api.Client) error {
 		source, destination := c.Args().Get(0), c.Args().Get(1)
 		x, _, lookErr := client.Intentions().Get(c.Context, source, destination, nil)
 		if lookErr == nil && x == nil {
-			fmt.Fprintf(c.App.ErrWriter, "There is no intention from %q to %q, so none was deleted.\n", source, destination)
-			return nil
+			return show(c, fields{"Deleted": false}, func(io.Writer) {
+				fmt.Fprintf(c.App.ErrWriter, "There is no intention from %q to %q, so none was deleted.\n", source, destination)
+			})
 		}
 		err = client.Intentions().Delete(c.Context, source, destination, nil)
 	}
 	if err != nil {
 		return failed(err, "deleting the intention")
 	}
-	fmt.Fprintln(c.App.Writer, "Intention deleted.")
-	return nil
+	return done(c, fields{"Deleted": true}, "Intention deleted.")
 }
 
 func intentionList(c *cli.Context, client *api.Client) error {
@@ -307,10 +318,16 @@ func intentionList(c *cli.Context, client *api.Client) error {
 	if err != nil {
 		return failed(err, "listing intentions")
 	}
-	if len(all) == 0 {
-		fmt.Fprintln(c.App.ErrWriter, "There are no intentions.")
-		return nil
-	}
+	return show(c, all, func(w io.Writer) {
+		if len(all) == 0 {
+			fmt.Fprintln(c.App.ErrWriter, "There are no intentions.")
+			return
+		}
+		showIntentions(w, all)
+	})
+}
+
+func showIntentions(w io.Writer, all []api.Intention) {
 	var rows [][]string
 	for _, x := range all {
 		rows = append(rows, []string{
@@ -318,8 +335,7 @@ func intentionList(c *cli.Context, client *api.Client) error {
 			strconv.Itoa(x.Precedence),
 		})
 	}
-	table(c.App.Writer, []string{"ID", "Source", "Action", "Destination", "Precedence"}, rows)
-	return nil
+	table(w, []string{"ID", "Source", "Action", "Destination", "Precedence"}, rows)
 }
 
 func intentionMatch(c *cli.Context, client *api.Client) error {
@@ -338,10 +354,13 @@ func intentionMatch(c *cli.Context, client *api.Client) error {
 	if err != nil {
 		return failed(err, "matching intentions of %q", name)
 	}
+	var all []api.Intention
 	for _, list := range found { // there is one, by a name that the server may have qualified
-		for _, x := range list {
-			fmt.Fprintln(c.App.Writer, rule(&x))
-		}
+		all = append(all, list...)
 	}
-	return nil
+	return show(c, all, func(w io.Writer) {
+		for _, x := range all {
+			fmt.Fprintln(w, rule(&x))
+		}
+	})
 }

@@ -3,7 +3,6 @@ package command
 import (
 	"crypto/rand"
 	"encoding/base64"
-	"fmt"
 
 	"github.com/urfave/cli/v2"
 )
@@ -14,14 +13,15 @@ const gossipKey = 32
 func keygenCommand() *cli.Command {
 	return &cli.Command{
 		Name: "keygen", Usage: "make a key for the encryption of gossip", Category: aboutThis,
+		Flags: []cli.Flag{formatFlag()},
 		Action: func(c *cli.Context) error {
 			if err := takes(c, 0, 0); err != nil {
 				return err
 			}
 			key := make([]byte, gossipKey)
 			rand.Read(key) // it never fails
-			fmt.Fprintln(c.App.Writer, base64.StdEncoding.EncodeToString(key))
-			return nil
+			text := base64.StdEncoding.EncodeToString(key)
+			return done(c, fields{"Key": text}, "%s", text)
 		},
 	}
 }

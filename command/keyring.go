@@ -24,6 +24,7 @@ func keyringCommand() *cli.Command {
 			&cli.StringFlag{Name: "remove", Usage: "have all members forget this key, by which none encrypts"},
 			&cli.IntFlag{Name: "relay-factor", Usage: "send each member's answer through so many others as well, up to 5"},
 			&cli.BoolFlag{Name: "local-only", Usage: "list the keys of this datacenter only"},
+			formatFlag(),
 		),
 		Action: withClient(keyring),
 	}
@@ -46,7 +47,8 @@ func keyring(c *cli.Context, client *api.Client) error {
 	case c.Bool("local-only") && !lists:
 		return errors.New("-local-only goes with -list and -list-primary alone: a key that is changed is changed everywhere")
 	}
-	o, relay, w := client.Operator(), c.Int("relay-factor"), c.App.Writer
+	o, relay, w := client.Operator(), c.Int("relay-factor"), said(c)
+	var found []api.KeyringResponse
 	var err error
 	switch {
 	case lists:
@@ -55,7 +57,6 @@ func keyring(c *cli.Context, client *api.Client) error {
 			what, of = "installed primary", func(r api.KeyringResponse) map[string]int { return r.PrimaryKeys }
 		}
 		fmt.Fprintf(w, "==> Gathering %s encryption keys...\n", what)
-		var found []api.KeyringResponse
 		if found, err = o.Keys(c.Context, relay, query(c)); err == nil {
 			showKeys(w, found, of)
 		}
@@ -72,7 +73,11 @@ func keyring(c *cli.Context, client *api.Client) error {
 	if err != nil {
 		return &complaint{line: "error: " + err.Error(), err: err}
 	}
-	return nil
+	var v any = fields{"Success": true}
+	if lists {
+		v = found
+	}
+	return show(c, v, func(io.Writer) {}) // people are told above
 }
 
 func showKeys(w io.Writer, found []api.KeyringResponse, of func(api.KeyringResponse) map[string]int) {

@@ -34,6 +34,7 @@ func kvCommand() *cli.Command {
 				&cli.BoolFlag{Name: "keys", Usage: "list the keys beneath the prefix"},
 				&cli.BoolFlag{Name: "recurse", Usage: "show all keys beneath the prefix with their values"},
 				&cli.StringFlag{Name: "separator", Usage: "with -keys, list only up to the next of these"},
+				formatFlag(),
 			),
 			Action: withClient(kvGet),
 		},
@@ -48,6 +49,7 @@ func kvCommand() *cli.Command {
 				index(),
 				&cli.BoolFlag{Name: "release", Usage: "and give up the lock of -session"},
 				&cli.StringFlag{Name: "session", Usage: "id of the session for -acquire or -release"},
+				formatFlag(),
 			),
 			Action: withClient(kvPut),
 		},
@@ -55,13 +57,14 @@ func kvCommand() *cli.Command {
 			Name: "delete", Usage: "delete a key, or all that lie beneath a prefix", ArgsUsage: "KEY|PREFIX",
 			Flags: tenantFlags(cas(), index(),
 				&cli.BoolFlag{Name: "recurse", Usage: "delete all keys beneath the prefix"},
+				formatFlag(),
 			),
 			Action: withClient(kvDelete),
 		},
-		{Name: "export", Usage: "write all keys beneath a prefix as JSON", ArgsUsage: "[PREFIX]", Flags: tenantFlags(), Action: withClient(kvExport)},
+		{Name: "export", Usage: "write all keys beneath a prefix as JSON", ArgsUsage: "[PREFIX]", Flags: tenantFlags(formatFlag()), Action: withClient(kvExport)},
 		{
 			Name: "import", Usage: "write keys that were exported", ArgsUsage: "@FILE|-|JSON",
-			Flags:  tenantFlags(&cli.StringFlag{Name: "prefix", Usage: "put this before the names of all keys"}),
+			Flags:  tenantFlags(&cli.StringFlag{Name: "prefix", Usage: "put the keys beneath this one; a slash goes between"}, formatFlag()),
 			Action: withClient(kvImport),
 		},
 	}}
@@ -95,26 +98,13 @@ func kvGet(c *cli.Context, client *api.Client) error {
 		if err != nil {
 			return failed(err, "querying the agent for keys beneath %q", key)
 		}
-		for _, name := range names {
-			fmt.Fprintln(c.App.Writer, name)
-		}
-		return nil
+		return show(c, names, func(w io.Writer) { showLines(w, names) })
 	case c.Bool("recurse"):
 		list, _, err := client.KV().List(c.Context, key, query(c))
 		if err != nil {
 			return failed(err, "querying the agent for keys beneath %q", key)
 		}
-		for i, p := range list {
-			if !c.Bool("detailed") {
-				fmt.Fprintf(c.App.Writer, "%s:%s\n", p.Key, valueText(c, &p))
-				continue
-			}
-			if i > 0 {
-				fmt.Fprintln(c.App.Writer)
-			}
-			showPair(c, &p)
-		}
-		return nil
+		return show(c, list, func(w io.Writer) { showPairs(c, w, list) })
 	}
 	p, _, err := client.KV().Get(c.Context, key, query(c))
 	switch {
@@ -122,12 +112,27 @@ func kvGet(c *cli.Context, client *api.Client) error {
 		return failed(err, "querying the agent for key %q", key)
 	case p == nil:
 		return refused("No key exists at: %s", key)
-	case c.Bool("detailed"):
-		showPair(c, p)
-	default:
-		fmt.Fprintln(c.App.Writer, valueText(c, p))
 	}
-	return nil
+	return show(c, p, func(w io.Writer) {
+		if c.Bool("detailed") {
+			showPair(c, w, p)
+		} else {
+			fmt.Fprintln(w, valueText(c, p))
+		}
+	})
+}
+
+func showPairs(c *cli.Context, w io.Writer, list []api.KVPair) {
+	for i, p := range list {
+		if !c.Bool("detailed") {
+			fmt.Fprintf(w, "%s:%s\n", p.Key, valueText(c, &p))
+			continue
+		}
+		if i > 0 {
+			fmt.Fprintln(w)
+		}
+		showPair(c, w, &p)
+	}
 }
 
 func valueText(c *cli.Context, p *api.KVPair) string {
@@ -137,7 +142,7 @@ func valueText(c *cli.Context, p *api.KVPair) string {
 	return string(p.Value)
 }
 
-func showPair(c *cli.Context, p *api.KVPair) {
+func showPair(c *cli.Context, w io.Writer, p *api.KVPair) {
 	number := func(n uint64) string { return strconv.FormatUint(n, 10) }
 	session := p.Session
 	if session == "" {
@@ -147,7 +152,7 @@ func showPair(c *cli.Context, p *api.KVPair) {
 		{"CreateIndex", number(p.CreateIndex)}, {"Flags", number(p.Flags)}, {"Key", p.Key}, {"LockIndex", number(p.LockIndex)},
 		{"ModifyIndex", number(p.ModifyIndex)}, {"Session", session}, {"Value", valueText(c, p)},
 	}
-	columns(c.App.Writer, 6, rows)
+	columns(w, 6, rows)
 }
 
 func kvPut(c *cli.Context, client *api.Client) error {
@@ -170,19 +175,19 @@ func kvPut(c *cli.Context, client *api.Client) error {
 	case c.IsSet("modify-index") && !c.Bool("cas"):
 		return refused("-modify-index goes with -cas")
 	}
-	done, why := true, ""
+	ok, why := true, ""
 	switch kv := client.KV(); {
 	case c.Bool("cas"):
-		done, err = kv.CAS(c.Context, p, nil)
+		ok, err = kv.CAS(c.Context, p, nil)
 		why = "CAS failed: its index is not " + strconv.FormatUint(p.ModifyIndex, 10)
 		if p.ModifyIndex == 0 {
 			why = "CAS performed with index=0 and key already exists."
 		}
 	case acquire:
-		done, err = kv.Acquire(c.Context, p, nil)
+		ok, err = kv.Acquire(c.Context, p, nil)
 		why = "another session has locked it"
 	case release:
-		done, err = kv.Release(c.Context, p, nil)
+		ok, err = kv.Release(c.Context, p, nil)
 		why = "session " + p.Session + " does not hold its lock"
 	default:
 		err = kv.Put(c.Context, p, nil)
@@ -190,18 +195,17 @@ func kvPut(c *cli.Context, client *api.Client) error {
 	switch {
 	case err != nil:
 		return &complaint{line: fmt.Sprintf("Error! Did not write to %s: %v", key, err), err: err}
-	case !done:
+	case !ok:
 		return refused("Did not write to %s: %s", key, why)
 	}
+	what := "Data written to"
 	switch {
 	case acquire:
-		fmt.Fprintf(c.App.Writer, "Success! Lock acquired on: %s\n", key)
+		what = "Lock acquired on"
 	case release:
-		fmt.Fprintf(c.App.Writer, "Success! Lock released on: %s\n", key)
-	default:
-		fmt.Fprintf(c.App.Writer, "Success! Data written to: %s\n", key)
+		what = "Lock released on"
 	}
-	return nil
+	return done(c, fields{"Key": key}, "Success! %s: %s", what, key)
 }
 
 // valueOf reads the value that the last argument of kv put gives.
@@ -251,7 +255,7 @@ func kvDelete(c *cli.Context, client *api.Client) error {
 		return err
 	}
 	cas, recurse, index := c.Bool("cas"), c.Bool("recurse"), c.Uint64("modify-index")
-	done := true
+	ok := true
 	switch {
 	case cas && recurse:
 		return refused("Only one of -cas and -recurse may be given")
@@ -262,21 +266,19 @@ func kvDelete(c *cli.Context, client *api.Client) error {
 	case recurse:
 		err = client.KV().DeleteTree(c.Context, key, nil)
 	case cas:
-		done, err = client.KV().DeleteCAS(c.Context, key, index, nil)
+		ok, err = client.KV().DeleteCAS(c.Context, key, index, nil)
 	default:
 		err = client.KV().Delete(c.Context, key, nil)
 	}
 	switch {
 	case err != nil:
 		return &complaint{line: fmt.Sprintf("Error! Did not delete %s: %v", key, err), err: err}
-	case !done:
+	case !ok:
 		return refused("Did not delete key %s: CAS failed", key)
 	case recurse:
-		fmt.Fprintf(c.App.Writer, "Success! Deleted keys with prefix: %s\n", key)
-	default:
-		fmt.Fprintf(c.App.Writer, "Success! Deleted key: %s\n", key)
+		return done(c, fields{"Prefix": key}, "Success! Deleted keys with prefix: %s", key)
 	}
-	return nil
+	return done(c, fields{"Key": key}, "Success! Deleted key: %s", key)
 }
 
 // exported is a key as it is exported and imported. The value is in base64.
@@ -318,14 +320,26 @@ func kvImport(c *cli.Context, client *api.Client) error {
 		return failed(err, "reading the keys to import")
 	}
 	for i, e := range all {
-		key := strings.TrimPrefix(c.String("prefix")+e.Key, "/")
 		if e.Key == "" {
 			return failed(errors.New("it has no \"key\""), "reading entry %d", i)
 		}
-		if err := client.KV().Put(c.Context, &api.KVPair{Key: key, Flags: e.Flags, Value: e.Value}, nil); err != nil {
-			return failed(err, "writing key %q (those named above are written)", key)
-		}
-		fmt.Fprintf(c.App.Writer, "Imported: %s\n", key)
 	}
-	return nil
+	told := progress{c: c}
+	for _, e := range all {
+		key := beneath(c.String("prefix"), e.Key)
+		if err := client.KV().Put(c.Context, &api.KVPair{Key: key, Flags: e.Flags, Value: e.Value}, nil); err != nil {
+			return told.end(failed(err, "writing key %q (%d of %d are written)", key, len(told.all), len(all)))
+		}
+		told.done(fields{"Key": key}, "Imported: %s", key)
+	}
+	return told.end(nil)
+}
+
+// beneath joins a prefix and a key by one slash.
+func beneath(prefix, key string) string {
+	key = strings.TrimPrefix(key, "/")
+	if prefix = strings.Trim(prefix, "/"); prefix == "" {
+		return key
+	}
+	return prefix + "/" + key
 }

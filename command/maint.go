@@ -3,6 +3,7 @@ package command
 import (
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"slices"
 	"strings"
@@ -21,6 +22,7 @@ func maintCommand() *cli.Command {
 			&cli.BoolFlag{Name: "disable", Usage: "end it"},
 			&cli.StringFlag{Name: "reason", Usage: "why, for those who see it"},
 			&cli.StringFlag{Name: "service", Usage: "id of a service; the whole host if not given"},
+			formatFlag(),
 		),
 		Action: withClient(maint),
 	}
@@ -41,12 +43,13 @@ func maint(c *cli.Context, client *api.Client) error {
 	case !enable && !disable:
 		return listMaintenance(c, client)
 	}
-	what, on := "Node", ""
+	what, on, is := "Node", "", fields{"Enabled": enable}
 	var err error
 	if service == "" {
 		err = client.Agent().NodeMaintenance(c.Context, enable, reason, nil)
 	} else {
 		what, on = "Service", fmt.Sprintf(" for %q", service)
+		is["ServiceID"] = service
 		err = client.Agent().ServiceMaintenance(c.Context, service, enable, reason, nil)
 	}
 	if err != nil {
@@ -56,8 +59,7 @@ func maint(c *cli.Context, client *api.Client) error {
 	if enable {
 		now = "enabled"
 	}
-	fmt.Fprintf(c.App.Writer, "%s maintenance is now %s%s\n", what, now, on)
-	return nil
+	return done(c, is, "%s maintenance is now %s%s", what, now, on)
 }
 
 func listMaintenance(c *cli.Context, client *api.Client) error {
@@ -65,16 +67,22 @@ func listMaintenance(c *cli.Context, client *api.Client) error {
 	if err != nil {
 		return failed(err, "listing what is in maintenance")
 	}
+	maps.DeleteFunc(checks, func(id string, _ api.Check) bool {
+		return id != api.NodeMaintenance && !strings.HasPrefix(id, api.ServiceMaintenancePrefix)
+	})
+	return show(c, checks, func(w io.Writer) { showMaintenance(w, checks) })
+}
+
+func showMaintenance(w io.Writer, checks map[string]api.Check) {
 	between := ""
 	if check, ok := checks[api.NodeMaintenance]; ok {
-		fmt.Fprintf(c.App.Writer, "Node:\n  Name:   %s\n  Reason: %s\n", check.Node, check.Notes)
+		fmt.Fprintf(w, "Node:\n  Name:   %s\n  Reason: %s\n", check.Node, check.Notes)
 		between = "\n"
 	}
 	for _, id := range slices.Sorted(maps.Keys(checks)) {
 		if service, ok := strings.CutPrefix(id, api.ServiceMaintenancePrefix); ok {
-			fmt.Fprintf(c.App.Writer, "%sService:\n  ID:     %s\n  Reason: %s\n", between, service, checks[id].Notes)
+			fmt.Fprintf(w, "%sService:\n  ID:     %s\n  Reason: %s\n", between, service, checks[id].Notes)
 			between = "\n"
 		}
 	}
-	return nil
 }

@@ -3,6 +3,7 @@ package command
 import (
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"regexp"
 	"slices"
@@ -24,7 +25,7 @@ func membersCommand() *cli.Command {
 			&cli.StringFlag{Name: "segment", Usage: "only those of this network segment"},
 			&cli.StringFlag{Name: "status", Usage: "only those whose status this pattern matches: alive, leaving, left or failed"},
 			&cli.BoolFlag{Name: "wan", Usage: "list the servers of all datacenters"},
-			partitionFlag(),
+			partitionFlag(), formatFlag(),
 		),
 		Action: withClient(members),
 	}
@@ -46,27 +47,31 @@ func members(c *cli.Context, client *api.Client) error {
 	all = slices.DeleteFunc(all, func(m api.Member) bool {
 		return !wanted.MatchString(m.Status.String()) || segment != "" && m.Tags["segment"] != segment
 	})
-	if len(all) == 0 {
+	slices.SortFunc(all, func(a, b api.Member) int { return strings.Compare(a.Name, b.Name) })
+	err = show(c, all, func(w io.Writer) {
+		switch {
+		case len(all) == 0:
+		case c.Bool("detailed"):
+			showTags(w, all)
+		default:
+			showMembers(w, all)
+		}
+	})
+	if err == nil && len(all) == 0 {
 		return status(2)
 	}
-	slices.SortFunc(all, func(a, b api.Member) int { return strings.Compare(a.Name, b.Name) })
-	if c.Bool("detailed") {
-		showTags(c, all)
-	} else {
-		showMembers(c, all)
-	}
-	return nil
+	return err
 }
 
-func showTags(c *cli.Context, all []api.Member) {
+func showTags(w io.Writer, all []api.Member) {
 	var rows [][]string
 	for _, m := range all {
 		rows = append(rows, []string{m.Name, memberAddress(m), m.Status.String(), pairs(m.Tags, ",")})
 	}
-	table(c.App.Writer, []string{"Node", "Address", "Status", "Tags"}, rows)
+	table(w, []string{"Node", "Address", "Status", "Tags"}, rows)
 }
 
-func showMembers(c *cli.Context, all []api.Member) {
+func showMembers(w io.Writer, all []api.Member) {
 	var rows [][]string
 	for _, m := range all {
 		kind, segment := "client", m.Tags["segment"]
@@ -85,7 +90,7 @@ func showMembers(c *cli.Context, all []api.Member) {
 			orDefault(m.Tags["ap"]), segment,
 		})
 	}
-	table(c.App.Writer, []string{"Node", "Address", "Status", "Type", "Build", "Protocol", "DC", "Partition", "Segment"}, rows)
+	table(w, []string{"Node", "Address", "Status", "Type", "Build", "Protocol", "DC", "Partition", "Segment"}, rows)
 }
 
 func memberAddress(m api.Member) string { return net.JoinHostPort(m.Addr, strconv.Itoa(int(m.Port))) }
@@ -109,7 +114,7 @@ func joinCommand() *cli.Command {
 		Name: "join", Usage: "have the agent join others", ArgsUsage: "ADDRESS...", Category: aboutCluster,
 		Flags: clientFlags(
 			&cli.BoolFlag{Name: "wan", Usage: "join servers of another datacenter"},
-			partitionFlag(),
+			partitionFlag(), formatFlag(),
 		),
 		Action: withClient(join),
 	}
@@ -119,24 +124,30 @@ func join(c *cli.Context, client *api.Client) error {
 	if c.NArg() == 0 {
 		return errors.New("at least one address to join must be given, such as 192.0.2.10 or 192.0.2.10:8301")
 	}
-	joined := 0
+	joined, tried := 0, []fields{}
 	for _, address := range c.Args().Slice() {
 		if err := client.Agent().Join(c.Context, address, c.Bool("wan"), nil); err != nil {
 			fmt.Fprintf(c.App.ErrWriter, "Error joining address '%s': %v\n", address, err)
+			tried = append(tried, fields{"Address": address, "Joined": false, "Error": err.Error()})
 			continue
 		}
+		tried = append(tried, fields{"Address": address, "Joined": true})
 		joined++
 	}
-	if joined == 0 {
+	err := show(c, tried, func(w io.Writer) {
+		if joined > 0 {
+			fmt.Fprintf(w, "Successfully joined cluster by contacting %d nodes.\n", joined)
+		}
+	})
+	if err == nil && joined == 0 {
 		return &complaint{line: "Failed to join any nodes."}
 	}
-	fmt.Fprintf(c.App.Writer, "Successfully joined cluster by contacting %d nodes.\n", joined)
-	return nil
+	return err
 }
 
 func leaveCommand() *cli.Command {
 	return &cli.Command{
-		Name: "leave", Usage: "have the agent leave the others in good order and stop", Category: aboutCluster, Flags: clientFlags(),
+		Name: "leave", Usage: "have the agent leave the others in good order and stop", Category: aboutCluster, Flags: clientFlags(formatFlag()),
 		Action: withClient(func(c *cli.Context, client *api.Client) error {
 			if err := takes(c, 0, 0); err != nil {
 				return err
@@ -144,8 +155,7 @@ func leaveCommand() *cli.Command {
 			if err := client.Agent().Leave(c.Context, nil); err != nil {
 				return failed(err, "leaving")
 			}
-			fmt.Fprintln(c.App.Writer, "Graceful leave complete")
-			return nil
+			return done(c, fields{"Left": true}, "Graceful leave complete")
 		}),
 	}
 }
@@ -156,7 +166,7 @@ func forceLeaveCommand() *cli.Command {
 		Flags: clientFlags(
 			&cli.BoolFlag{Name: "prune", Usage: "forget it altogether"},
 			&cli.BoolFlag{Name: "wan", Usage: "among the servers of all datacenters"},
-			partitionFlag(),
+			partitionFlag(), formatFlag(),
 		),
 		Action: withClient(func(c *cli.Context, client *api.Client) error {
 			if err := takes(c, 1, 1); err != nil {
@@ -166,19 +176,18 @@ func forceLeaveCommand() *cli.Command {
 			if err := client.Agent().ForceLeave(c.Context, node, prune, c.Bool("wan"), nil); err != nil {
 				return failed(err, "force leaving")
 			}
-			done := "counts as one that has left"
+			now := "counts as one that has left"
 			if prune {
-				done = "is forgotten"
+				now = "is forgotten"
 			}
-			fmt.Fprintf(c.App.Writer, "Node %s %s\n", node, done)
-			return nil
+			return done(c, fields{"Node": node, "Pruned": prune}, "Node %s %s", node, now)
 		}),
 	}
 }
 
 func reloadCommand() *cli.Command {
 	return &cli.Command{
-		Name: "reload", Usage: "have the agent read its configuration again", Category: aboutCluster, Flags: clientFlags(),
+		Name: "reload", Usage: "have the agent read its configuration again", Category: aboutCluster, Flags: clientFlags(formatFlag()),
 		Action: withClient(func(c *cli.Context, client *api.Client) error {
 			if err := takes(c, 0, 0); err != nil {
 				return err
@@ -186,8 +195,7 @@ func reloadCommand() *cli.Command {
 			if err := client.Agent().Reload(c.Context, nil); err != nil {
 				return failed(err, "reloading")
 			}
-			fmt.Fprintln(c.App.Writer, "Configuration reload triggered")
-			return nil
+			return done(c, fields{"Reloaded": true}, "Configuration reload triggered")
 		}),
 	}
 }

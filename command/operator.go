@@ -3,6 +3,7 @@ package command
 import (
 	"errors"
 	"fmt"
+	"io"
 	"strconv"
 
 	"github.com/urfave/cli/v2"
@@ -13,19 +14,20 @@ import (
 func operatorCommand() *cli.Command {
 	return &cli.Command{Name: "operator", Usage: "tools for those who run the servers", Category: aboutCluster, Subcommands: []*cli.Command{
 		{Name: "raft", Usage: "the replication among the servers", Subcommands: []*cli.Command{
-			{Name: "list-peers", Usage: "list the servers that replicate the state", Flags: clientFlags(), Action: withClient(listPeers)},
+			{Name: "list-peers", Usage: "list the servers that replicate the state", Flags: clientFlags(formatFlag()), Action: withClient(listPeers)},
 			{
 				Name: "remove-peer", Usage: "take a server that does not come back out of the replication",
 				Description: "One that is alive is taken in again: have it leave instead (parley leave).",
 				Flags: clientFlags(
 					&cli.StringFlag{Name: "id", Usage: "the server's id"},
 					&cli.StringFlag{Name: "address", Usage: "or its address, host:port"},
+					formatFlag(),
 				),
 				Action: withClient(removePeer),
 			},
 			{
 				Name: "transfer-leader", Usage: "have the leader hand over to another server",
-				Flags:  clientFlags(&cli.StringFlag{Name: "id", Usage: "to the server of this id, to the one that suits best if not given"}),
+				Flags:  clientFlags(&cli.StringFlag{Name: "id", Usage: "to the server of this id, to the one that suits best if not given"}, formatFlag()),
 				Action: withClient(transferLeader),
 			},
 		}},
@@ -44,12 +46,10 @@ func removePeer(c *cli.Context, client *api.Client) error {
 	if err := client.Operator().RemovePeer(c.Context, id, address, nil); err != nil {
 		return failed(err, "removing peer")
 	}
-	what, name := "id", id
 	if id == "" {
-		what, name = "address", address
+		return done(c, fields{"Address": address}, "Removed peer with address %q", address)
 	}
-	fmt.Fprintf(c.App.Writer, "Removed peer with %s %q\n", what, name)
-	return nil
+	return done(c, fields{"ID": id}, "Removed peer with id %q", id)
 }
 
 func transferLeader(c *cli.Context, client *api.Client) error {
@@ -59,8 +59,7 @@ func transferLeader(c *cli.Context, client *api.Client) error {
 	if err := client.Operator().TransferLeader(c.Context, c.String("id"), nil); err != nil {
 		return failed(err, "transferring leadership")
 	}
-	fmt.Fprintln(c.App.Writer, "Success")
-	return nil
+	return done(c, fields{"Success": true}, "Success")
 }
 
 func listPeers(c *cli.Context, client *api.Client) error {
@@ -71,6 +70,10 @@ func listPeers(c *cli.Context, client *api.Client) error {
 	if err != nil {
 		return failed(err, "getting peers")
 	}
+	return show(c, raft, func(w io.Writer) { showPeers(w, raft) })
+}
+
+func showPeers(w io.Writer, raft api.RaftConfiguration) {
 	leader := uint64(0)
 	for _, s := range raft.Servers {
 		if s.Leader {
@@ -94,6 +97,5 @@ func listPeers(c *cli.Context, client *api.Client) error {
 		}
 		rows = append(rows, []string{s.Node, s.ID, s.Address, state, strconv.FormatBool(s.Voter), s.ProtocolVersion, index, trails})
 	}
-	table(c.App.Writer, []string{"Node", "ID", "Address", "State", "Voter", "RaftProtocol", "Commit Index", "Trails Leader By"}, rows)
-	return nil
+	table(w, []string{"Node", "ID", "Address", "State", "Voter", "RaftProtocol", "Commit Index", "Trails Leader By"}, rows)
 }

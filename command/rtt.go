@@ -18,6 +18,7 @@ func rttCommand() *cli.Command {
 			"nothing is sent from one to the other.",
 		Flags: clientFlags(
 			&cli.BoolFlag{Name: "wan", Usage: "between servers of any datacenters, each given as NODE.DATACENTER"},
+			formatFlag(),
 		),
 		Action: withClient(rtt),
 	}
@@ -57,9 +58,8 @@ func rtt(c *cli.Context, client *api.Client) error {
 	if !ok {
 		return fmt.Errorf("the coordinates of %q and %q cannot be compared", first, second)
 	}
-	fmt.Fprintf(c.App.Writer, "Estimated %s <-> %s rtt: %.3f ms (using %s coordinates)\n", first, second,
-		float64(d)/float64(time.Millisecond), source)
-	return nil
+	return done(c, fields{"From": first, "To": second, "RTT": d.String(), "Coordinates": source},
+		"Estimated %s <-> %s rtt: %.3f ms (using %s coordinates)", first, second, float64(d)/float64(time.Millisecond), source)
 }
 
 func noPlace(node string) error {

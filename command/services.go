@@ -28,12 +28,13 @@ func servicesCommand() *cli.Command {
 				&cli.StringSliceFlag{Name: "meta", Usage: "key=value to keep with it; may be repeated"},
 				&cli.StringFlag{Name: "kind", Usage: "kind of service, for proxies and gateways"},
 				&cli.StringSliceFlag{Name: "tagged-address", Usage: "name=host:port of a further address; may be repeated"},
+				formatFlag(),
 			),
 			Action: withClient(registerServices),
 		},
 		{
 			Name: "deregister", Usage: "deregister services by files or one by its id", ArgsUsage: "[FILE|DIRECTORY|-]...",
-			Flags:  tenantFlags(&cli.StringFlag{Name: "id", Usage: "id of the instance"}),
+			Flags:  tenantFlags(&cli.StringFlag{Name: "id", Usage: "id of the instance"}, formatFlag()),
 			Action: withClient(deregisterServices),
 		},
 	}}
@@ -44,13 +45,21 @@ func registerServices(c *cli.Context, client *api.Client) error {
 	if err != nil {
 		return err
 	}
+	all := progress{c: c}
 	for _, d := range definitions {
 		if err := client.Agent().RegisterService(c.Context, &d, false, nil); err != nil {
-			return failed(err, "registering service %q", d.Name)
+			return all.end(failed(err, "registering service %q", d.Name))
 		}
-		fmt.Fprintf(c.App.Writer, "Registered service: %s\n", d.Name)
+		all.done(fields{"ID": idOf(d), "Service": d.Name}, "Registered service: %s", d.Name)
 	}
-	return nil
+	return all.end(nil)
+}
+
+func idOf(d api.ServiceDefinition) string {
+	if d.ID == "" {
+		return d.Name
+	}
+	return d.ID
 }
 
 // definitionsOf reads what to register from the files, or else from the flags.
@@ -146,35 +155,29 @@ func definitionFile(c *cli.Context, path string) ([]api.ServiceDefinition, []api
 }
 
 func deregisterServices(c *cli.Context, client *api.Client) error {
-	ids := c.String("id")
+	id, ids := c.String("id"), []string(nil)
 	switch {
-	case c.NArg() > 0 && ids != "":
+	case c.NArg() > 0 && id != "":
 		return fmt.Errorf("a service is named either by files or by -id, not by %s and -id", c.Args().First())
-	case c.NArg() == 0 && ids == "":
+	case c.NArg() == 0 && id == "":
 		return errors.New("nothing to deregister: give -id=... or files")
-	case ids != "":
-		return deregister(c, client, ids)
-	}
-	definitions, err := definitionFiles(c)
-	if err != nil {
-		return fmt.Errorf("%w (arguments are files; -id=... names a service)", err)
-	}
-	for _, d := range definitions {
-		id := d.ID
-		if id == "" {
-			id = d.Name
+	case id != "":
+		ids = []string{id}
+	default:
+		definitions, err := definitionFiles(c)
+		if err != nil {
+			return fmt.Errorf("%w (arguments are files; -id=... names a service)", err)
 		}
-		if err := deregister(c, client, id); err != nil {
-			return err
+		for _, d := range definitions {
+			ids = append(ids, idOf(d))
 		}
 	}
-	return nil
-}
-
-func deregister(c *cli.Context, client *api.Client, id string) error {
-	if err := client.Agent().DeregisterService(c.Context, id, nil); err != nil {
-		return failed(err, "deregistering service %q", id)
+	all := progress{c: c}
+	for _, id := range ids {
+		if err := client.Agent().DeregisterService(c.Context, id, nil); err != nil {
+			return all.end(failed(err, "deregistering service %q", id))
+		}
+		all.done(fields{"ID": id}, "Deregistered service: %s", id)
 	}
-	fmt.Fprintf(c.App.Writer, "Deregistered service: %s\n", id)
-	return nil
+	return all.end(nil)
 }

@@ -23,7 +23,7 @@ func snapshotCommand() *cli.Command {
 			Name: "save", Usage: "save the state of now to a file", ArgsUsage: "FILE",
 			Description: "The file holds every secret of the cluster, the key of its certificate authority among them: only its owner may\nread it, " +
 				"and it belongs where secrets are kept. A file of that name is replaced once the new one is whole.",
-			Flags: clientFlags(&cli.StringFlag{
+			Flags: clientFlags(formatFlag(), &cli.StringFlag{
 				Name: "append-filename", Usage: "put some of version,dc,node,status into the file's name, before its extension",
 			}),
 			Action: withClient(snapshotSave),
@@ -31,12 +31,12 @@ func snapshotCommand() *cli.Command {
 		{
 			Name: "restore", Usage: "put the state of a file in the place of all there is", ArgsUsage: "FILE",
 			Description: "All servers get it, and what has happened since the file was saved is gone. A file that is damaged changes nothing.",
-			Flags:       clientFlags(), Action: withClient(snapshotRestore),
+			Flags:       clientFlags(formatFlag()), Action: withClient(snapshotRestore),
 		},
 		{
 			Name: "inspect", Usage: "show what is in a file, and that it is whole", ArgsUsage: "FILE",
 			Flags: []cli.Flag{
-				&cli.StringFlag{Name: "format", Value: "pretty", Usage: "pretty or json"},
+				formatFlag(),
 				&cli.BoolFlag{Name: "kvdetails", Usage: "show how much room the keys take, by prefix"},
 				&cli.IntFlag{Name: "kvdepth", Value: 2, Usage: "with -kvdetails, how many parts of a key make a prefix"},
 				&cli.StringFlag{Name: "kvfilter", Usage: "with -kvdetails, only keys that begin with this"},
@@ -89,8 +89,7 @@ func snapshotSave(c *cli.Context, client *api.Client) error {
 	if c.String("append-filename") != "" {
 		where = " in " + name
 	}
-	fmt.Fprintf(c.App.Writer, "Saved and verified snapshot to index %d%s\n", m.Index, where)
-	return nil
+	return done(c, fields{"File": name, "Meta": metaShown(m)}, "Saved and verified snapshot to index %d%s", m.Index, where)
 }
 
 // keepArchive writes an archive to a file beside the one of that name, reads it back from the disk, and only then puts it in its
@@ -221,6 +220,5 @@ func snapshotRestore(c *cli.Context, client *api.Client) error {
 	if err != nil {
 		return failed(err, "restoring snapshot")
 	}
-	fmt.Fprintln(c.App.Writer, "Restored snapshot")
-	return nil
+	return done(c, fields{"File": name}, "Restored snapshot")
 }

@@ -48,10 +48,6 @@ func snapshotInspect(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	format := c.String("format")
-	if format != "pretty" && format != "json" {
-		return failed(fmt.Errorf("-format is %q, which is neither pretty nor json", format), "inspecting snapshot")
-	}
 	tables, prefixes := map[string]*room{}, map[string]*room{}
 	m, err := readArchive(name, func(r state.Row) error {
 		tally(tables, r.Table, len(r.Data))
@@ -68,16 +64,7 @@ func snapshotInspect(c *cli.Context) error {
 	}
 	out := inspected{Meta: metaShown(m), Stats: largestFirst(tables), StatsKV: largestFirst(prefixes)}
 	out.TotalSize, out.TotalSizeKV = total(out.Stats), total(out.StatsKV)
-	if format == "json" {
-		data, err := json.MarshalIndent(out, "", "    ")
-		if err != nil {
-			return err
-		}
-		_, err = fmt.Fprintln(c.App.Writer, string(data))
-		return err
-	}
-	showInspected(c.App.Writer, out, c.Bool("kvdetails"))
-	return nil
+	return show(c, out, func(w io.Writer) { showInspected(w, out, c.Bool("kvdetails")) })
 }
 
 func metaShown(m archive.Meta) inspectedMeta {

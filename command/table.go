@@ -32,6 +32,13 @@ func columns(w io.Writer, gap int, rows [][]string) {
 	}
 }
 
+// showLines prints each on a line of its own.
+func showLines(w io.Writer, all []string) {
+	for _, line := range all {
+		fmt.Fprintln(w, line)
+	}
+}
+
 // table prints rows beneath a heading.
 func table(w io.Writer, heading []string, rows [][]string) {
 	columns(w, 2, append([][]string{heading}, rows...))

@@ -11,6 +11,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"math/big"
 	"net"
@@ -32,6 +33,7 @@ func tlsCommand() *cli.Command {
 				&cli.StringFlag{Name: "cluster-id", Usage: "id of a cluster, for a certificate that bears its trust domain"},
 				&cli.BoolFlag{Name: "name-constraint", Usage: "let it sign for names of the domain and localhost alone"},
 				&cli.StringSliceFlag{Name: "additional-name-constraint", Usage: "and for these names, with -name-constraint; can be given more than once"},
+				formatFlag(),
 			},
 		}}},
 		{Name: "cert", Usage: "certificates of agents and of those who call them", Subcommands: []*cli.Command{{
@@ -48,6 +50,7 @@ func tlsCommand() *cli.Command {
 				&cli.IntFlag{Name: "days", Usage: "how long it is valid", Value: 365},
 				&cli.StringSliceFlag{Name: "additional-dnsname", Usage: "a further name; can be given more than once"},
 				&cli.StringSliceFlag{Name: "additional-ipaddress", Usage: "a further address; can be given more than once"},
+				formatFlag(),
 			},
 		}}},
 	}}
@@ -193,9 +196,9 @@ func createCert(c *cli.Context) error {
 		return err
 	}
 	if kind == "server" {
-		fmt.Fprintln(c.App.Writer, warnServer)
+		fmt.Fprintln(said(c), warnServer)
 	}
-	fmt.Fprintf(c.App.Writer, "==> Using %s and %s\n", caFile, keyFile)
+	fmt.Fprintf(said(c), "==> Using %s and %s\n", caFile, keyFile)
 	return save(c, saved{file, cert, 0o644}, saved{own, key, 0o600})
 }
 
@@ -343,7 +346,7 @@ type saved struct {
 	mode fs.FileMode
 }
 
-// save writes files that are not there yet, and leaves none behind if one of them cannot be.
+// save writes a certificate and its key to files that are not there yet, and leaves none behind if one of them cannot be.
 func save(c *cli.Context, files ...saved) (err error) {
 	var done []string
 	defer func() {
@@ -364,8 +367,10 @@ func save(c *cli.Context, files ...saved) (err error) {
 			return err
 		}
 	}
-	for _, f := range files {
-		fmt.Fprintf(c.App.Writer, "==> Saved %s\n", f.name)
-	}
-	return nil
+	done = nil
+	return show(c, fields{"Certificate": files[0].name, "Key": files[1].name}, func(w io.Writer) {
+		for _, f := range files {
+			fmt.Fprintf(w, "==> Saved %s\n", f.name)
+		}
+	})
 }

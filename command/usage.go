@@ -20,6 +20,7 @@ func usageCommand() *cli.Command {
 				&cli.BoolFlag{Name: "billable", Usage: "only the instances of services proper"},
 				&cli.BoolFlag{Name: "connect", Usage: "only those that take part in the mesh"},
 				&cli.BoolFlag{Name: "all-datacenters", Usage: "of all datacenters"},
+				formatFlag(),
 			),
 			Action: withClient(usageInstances),
 		},
@@ -34,21 +35,24 @@ func usageInstances(c *cli.Context, client *api.Client) error {
 	if err != nil {
 		return failed(err, "fetching usage information")
 	}
-	w, all := c.App.Writer, c.Bool("billable") == c.Bool("connect")
-	if all || c.Bool("billable") {
-		showBillable(w, u.Usage)
+	return show(c, u, func(w io.Writer) { showUsage(w, u.Usage, c.Bool("billable"), c.Bool("connect")) })
+}
+
+func showUsage(w io.Writer, by map[string]api.ServiceUsage, billable, connect bool) {
+	all := billable == connect
+	if all || billable {
+		showBillable(w, by)
 	}
 	if all {
 		fmt.Fprintln(w)
-		showNodes(w, u.Usage)
+		showNodes(w, by)
 	}
-	if all || c.Bool("connect") {
+	if all || connect {
 		if all {
 			fmt.Fprintln(w)
 		}
-		showConnect(w, u.Usage)
+		showConnect(w, by)
 	}
-	return nil
 }
 
 // gap is that between the columns of these tables.

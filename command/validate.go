@@ -18,6 +18,7 @@ func validateCommand() *cli.Command {
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "config-format", Usage: "read every file as hcl or json, whatever its name"},
 			&cli.BoolFlag{Name: "quiet", Usage: "say nothing when they are right"},
+			formatFlag(),
 		},
 		Action: validate,
 	}
@@ -55,8 +56,8 @@ func validate(c *cli.Context) error {
 	for _, w := range warnings {
 		fmt.Fprintf(c.App.ErrWriter, "Warning: %s\n", w)
 	}
-	if !c.Bool("quiet") {
-		fmt.Fprintln(c.App.Writer, "Configuration is valid!")
+	if c.Bool("quiet") {
+		return nil
 	}
-	return nil
+	return done(c, fields{"Valid": true, "Warnings": orEmpty(warnings)}, "Configuration is valid!")
 }

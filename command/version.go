@@ -43,10 +43,6 @@ func versionCommand() *cli.Command {
 	}
 }
 
-func formatFlag() cli.Flag {
-	return &cli.StringFlag{Name: "format", Usage: "pretty or json", Value: "pretty"}
-}
-
 // versionJSON is the version for programs. Version is the one of the public API, by which tools decide what is there.
 type versionJSON struct {
 	Version    string
@@ -62,14 +58,10 @@ func version(c *cli.Context) error {
 		return err
 	}
 	date := buildDate()
-	switch format := c.String("format"); format {
-	case "json":
+	if asJSON(c) {
 		v := versionJSON{Version: api.CompatibleWith, Revision: commit, BuildDate: date.Format(time.RFC3339), Parley: Version}
 		v.RPC.Default, v.RPC.Min, v.RPC.Max = 2, 2, 3
 		return showJSON(c.App.Writer, v, "   ")
-	case "pretty":
-	default:
-		return fmt.Errorf("-format=%s is unknown: want pretty or json", format)
 	}
 	if c.App.Name == "consul" {
 		fmt.Fprintf(c.App.Writer, "Consul v%s\nServed by Parley v%s\n", api.CompatibleWith, Version)

@@ -34,6 +34,7 @@ func watchCommand() *cli.Command {
 			&cli.StringFlag{Name: "name", Usage: "only events of this name, for type event"},
 			&cli.StringFlag{Name: "filter", Usage: "only those for which this expression holds, for types services, nodes, service and checks"},
 			&cli.BoolFlag{Name: "shell", Value: true, Usage: "run the program by a shell, which reads it as a line (-shell=false: as it stands)"},
+			formatFlag(),
 		),
 		Action: withClient(watch),
 	}
