@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/miekg/dns"
+
+	"github.com/parleymesh/parley/agent/telemetry"
 )
 
 // recursors are the servers that are asked about names which are not ours. A message is handed on as it came and its
@@ -24,6 +26,7 @@ type recursors struct {
 	all map[string]*recursor // those that were ever configured, with what is known of their health
 	// forwarding bounds the messages under way, each of which holds a socket.
 	forwarding chan struct{}
+	figures    *figures
 }
 
 // recursor is what is known of a server.
@@ -39,8 +42,8 @@ const (
 	deafTime = 10 * time.Second
 )
 
-func newRecursors() *recursors {
-	return &recursors{all: map[string]*recursor{}, forwarding: make(chan struct{}, maxForwarding)}
+func newRecursors(f *figures) *recursors {
+	return &recursors{all: map[string]*recursor{}, figures: f, forwarding: make(chan struct{}, maxForwarding)}
 }
 
 // errForward says that an answer takes asking a recursor.
@@ -98,15 +101,18 @@ func (rs *recursors) forward(ctx context.Context, c *Config, network string, pac
 	var refusal []byte
 	var errs []error
 	for _, r := range rs.order(c) {
+		began := telemetry.Now()
 		reply, err := r.ask(ctx, network, packet, c.RecursorTimeout)
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
 		if err != nil {
+			rs.figures.unanswered.ObserveSince(began)
 			r.deaf.Store(time.Now().Add(deafTime).UnixNano())
 			errs = append(errs, err)
 			continue
 		}
+		rs.figures.recursors.ObserveSince(began)
 		r.deaf.Store(0)
 		switch rcode := int(reply[3] & 15); {
 		case rcode == dns.RcodeSuccess || rcode == dns.RcodeNameError:

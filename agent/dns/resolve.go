@@ -16,6 +16,7 @@ import (
 func (s *Server) quick(q *question, key []byte) (*packed, error) {
 	c := s.config.Load()
 	if h := s.hot.get(key); h != nil && h.cfg == c && s.current(h) {
+		s.countStale(h.from)
 		return h.packed, nil
 	}
 	return s.resolve(c, q, key, knowledge{rows: func(src source) (*view, *facts, error) {
@@ -86,6 +87,7 @@ func (s *Server) resolve(c *Config, q *question, key []byte, know knowledge) (*p
 	if err != nil {
 		return nil, err
 	}
+	s.countStale(deps)
 	text, _, err := dns.UnpackDomainName(name, 0)
 	if err != nil {
 		return only(dns.RcodeFormatError), nil

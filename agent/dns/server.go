@@ -21,6 +21,7 @@ type Server struct {
 	hot   hot
 
 	recursors *recursors
+	figures   figures
 	// asking bounds the questions over UDP that wait for the servers.
 	asking  chan struct{}
 	writers sync.Pool // of those who answer what waited
@@ -45,8 +46,9 @@ func New(o Options) *Server {
 	o = o.withDefaults()
 	s := &Server{
 		opts: o, log: o.Logger.With("component", "dns"), zones: newZones(o.Datacenter, o.Domain, o.AltDomain),
-		asking: make(chan struct{}, maxWaiting), recursors: newRecursors(), serving: map[*dns.Server]net.PacketConn{},
+		asking: make(chan struct{}, maxWaiting), serving: map[*dns.Server]net.PacketConn{},
 	}
+	s.recursors = newRecursors(&s.figures)
 	s.writers.New = func() any { return newWriter(chance{}) }
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.config.Store(o.Config.withDefaults())

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/miekg/dns"
+
+	"github.com/parleymesh/parley/agent/telemetry"
 )
 
 // What a client may take of us over TCP. A question is expected at once, another one soon.
@@ -34,6 +36,8 @@ func (s *Server) serveTCP(to dns.ResponseWriter, m *dns.Msg) {
 	q := &question{tcp: true}
 	w := s.writers.Get().(*writer)
 	defer s.writers.Put(w)
+	began := telemetry.Now()
+	defer func() { s.figures.others.of(q.qtype).ObserveSince(began) }()
 	// Who does not take the reply has hung up.
 	_, _ = to.Write(s.answerTCP(w, q, m))
 }

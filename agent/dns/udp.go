@@ -11,6 +11,8 @@ import (
 	"sync"
 
 	"github.com/miekg/dns"
+
+	"github.com/parleymesh/parley/agent/telemetry"
 )
 
 // readers is how many goroutines read from one socket. What they do is short, except for going in and out of the kernel.
@@ -59,6 +61,7 @@ func (s *Server) readUDP(conn *net.UDPConn) error {
 	in := make([]byte, maxTCPSize)
 	key := make([]byte, 0, maxName+2)
 	w := newWriter(chance{})
+	count := s.figures.loop()
 	failures := 0
 	var q question
 	for {
@@ -74,6 +77,7 @@ func (s *Server) readUDP(conn *net.UDPConn) error {
 			continue
 		}
 		failures = 0
+		began := telemetry.Now()
 		d := datagram{conn, from, oob}
 		if !q.read(in[:n]) {
 			rcode, ok := q.readOdd(in[:n])
@@ -89,6 +93,7 @@ func (s *Server) readUDP(conn *net.UDPConn) error {
 		p, err := s.quick(&q, key)
 		if err == nil {
 			d.reply(w.write(&q, p, s.config.Load()))
+			count.of(q.qtype).ObserveSince(began)
 			continue
 		}
 		// Recursors may be slow; that is no reason for the servers not to be asked.
@@ -104,9 +109,11 @@ func (s *Server) readUDP(conn *net.UDPConn) error {
 			s.work.Go(func() {
 				defer func() { <-waiting }()
 				s.answerLater(back, &later, key, packet, forward)
+				s.figures.others.of(later.qtype).ObserveSince(began)
 			})
 		default:
 			s.warn(errBusy)
+			s.figures.failed.ObserveSince(began)
 			d.reply(w.write(&q, only(dns.RcodeServerFailure), s.config.Load()))
 		}
 	}
@@ -139,5 +146,6 @@ func (s *Server) answer(ctx context.Context, w *writer, q *question, key, packet
 		}
 	}
 	s.warn(err)
+	s.figures.failed.ObserveSince(telemetry.Now())
 	return w.write(q, only(dns.RcodeServerFailure), c)
 }

@@ -198,8 +198,8 @@ func (s *Server) endpoint(w http.ResponseWriter, hr *http.Request, rt *route, re
 		return
 	}
 	if timer != nil {
-		began := time.Now()
-		defer func() { timer.Observe(time.Since(began)) }()
+		began := telemetry.Now()
+		defer func() { timer.ObserveSince(began) }()
 	}
 	r, err := s.newRequest(w, hr, rest)
 	if err == nil {

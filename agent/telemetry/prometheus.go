@@ -54,7 +54,9 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 		}
 		desc := prometheus.NewDesc(name, name, nil, labels)
 		metric, err := prometheus.NewConstMetric(desc, prometheus.GaugeValue, f.value)
-		if s := f.sample; s != nil {
+		if s := f.sample; f.counter {
+			metric, err = prometheus.NewConstMetric(desc, prometheus.CounterValue, float64(s.Count))
+		} else if s != nil {
 			metric, err = prometheus.NewConstSummary(desc, s.Count, s.Sum, s.Quantiles)
 		}
 		if err != nil {

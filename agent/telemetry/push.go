@@ -156,7 +156,10 @@ func (p *pusher) tell(figures []figure) {
 		switch {
 		case f.sample == nil:
 			p.put(f.name, f.labels, f.value, "g")
-		case f.sample.Recent.Count > 0:
+		case f.sample.Recent.Count == 0:
+		case f.counter:
+			p.put(f.name, f.labels, float64(f.sample.Recent.Count), "c")
+		default:
 			p.put(f.name, f.labels, f.sample.Recent.Mean(), fmt.Sprintf("ms|@%g", 1/float64(f.sample.Recent.Count)))
 		}
 	}

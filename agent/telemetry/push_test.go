@@ -36,7 +36,7 @@ func TestStatsd(t *testing.T) {
 			count(Label{Name: "reason", Value: "too many"})
 			var timer Timer
 			for range 4 {
-				timer.observe(time.Now().Add(-interval), 3*time.Millisecond)
+				timer.observe(Now()-Moment(interval), 3*time.Millisecond)
 			}
 			m.Add(func(r *Reading) { r.Sample("api.http", timer.Sample()) })
 			m.push[0].tell(m.read())

@@ -28,12 +28,14 @@ type Reading struct {
 	figures []figure
 }
 
-// figure is a gauge or, when it has one, a sample.
+// figure is a gauge or, when it has a sample, that or a counter.
 type figure struct {
 	name   string // whole, with dots
 	labels []Label
 	value  float64
 	sample *Sample
+	// counter: only how often it was counts.
+	counter bool
 }
 
 // Gauge tells a figure that goes up and down. The name has dots and no prefix.
@@ -47,6 +49,13 @@ func (r *Reading) Gauge(name string, value float64, labels ...Label) {
 func (r *Reading) Sample(name string, s Sample, labels ...Label) {
 	if name = r.names.prefix + name; r.names.shows(name) {
 		r.figures = append(r.figures, figure{name: name, labels: labels, sample: &s})
+	}
+}
+
+// Counter tells how often something happened. The name has dots and no prefix.
+func (r *Reading) Counter(name string, s Sample, labels ...Label) {
+	if name = r.names.prefix + name; r.names.shows(name) {
+		r.figures = append(r.figures, figure{name: name, labels: labels, sample: &s, counter: true})
 	}
 }
 

@@ -157,15 +157,25 @@ func (m *Metrics) DisplayMetrics(w http.ResponseWriter, r *http.Request) (any, e
 		}
 		if f.sample == nil {
 			s.Gauges = append(s.Gauges, gometrics.GaugeValue{Name: f.name, Value: float32(f.value), DisplayLabels: labels})
-		} else if f.sample.Recent.Count > 0 {
-			recent := f.sample.Recent
-			recent.Rate = recent.Sum / interval.Seconds()
-			s.Samples = append(s.Samples, gometrics.SampledValue{
-				Name: f.name, AggregateSample: &recent, Mean: recent.Mean(), Stddev: recent.Stddev(), DisplayLabels: labels,
-			})
+			continue
 		}
+		recent := f.sample.Recent
+		if recent.Count == 0 {
+			continue
+		}
+		to := &s.Samples
+		if f.counter {
+			n := float64(recent.Count)
+			recent = gometrics.AggregateSample{Count: recent.Count, Sum: n, SumSq: n, Min: 1, Max: 1}
+			to = &s.Counters
+		}
+		recent.Rate = recent.Sum / interval.Seconds()
+		*to = append(*to, gometrics.SampledValue{
+			Name: f.name, AggregateSample: &recent, Mean: recent.Mean(), Stddev: recent.Stddev(), DisplayLabels: labels,
+		})
 	}
 	slices.SortStableFunc(s.Gauges, func(a, b gometrics.GaugeValue) int { return cmp.Compare(a.Name, b.Name) })
+	slices.SortStableFunc(s.Counters, func(a, b gometrics.SampledValue) int { return cmp.Compare(a.Name, b.Name) })
 	slices.SortStableFunc(s.Samples, func(a, b gometrics.SampledValue) int { return cmp.Compare(a.Name, b.Name) })
 	return s, nil
 }

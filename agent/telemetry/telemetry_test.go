@@ -64,7 +64,7 @@ func display(t *testing.T, m *Metrics) gometrics.MetricsSummary {
 func TestPrometheusShowsWhatIsCountedAndWhatSourcesTell(t *testing.T) {
 	m := open(t, Options{Retention: time.Minute})
 	var timer Timer
-	timer.Observe(3 * time.Millisecond)
+	timer.observe(Now(), 3*time.Millisecond)
 	m.Add(func(r *Reading) {
 		r.Gauge("members.servers", 3, Label{Name: "datacenter", Value: "dc1"})
 		r.Sample("api.http", timer.Sample(), Label{Name: "method", Value: "GET"}, Label{Name: "path", Value: "v1.kv._"})
@@ -150,9 +150,12 @@ func TestJSONHasTheLastFinishedInterval(t *testing.T) {
 	}
 	var timer Timer
 	now := time.Now()
-	timer.observe(now.Add(-interval), 10*time.Millisecond)
-	timer.observe(now.Add(-interval), 20*time.Millisecond)
-	m.Add(func(r *Reading) { r.Gauge("server.isLeader", 1); r.Sample("api.http", timer.sample(now)) })
+	timer.observe(at(now.Add(-interval)), 10*time.Millisecond)
+	timer.observe(at(now.Add(-interval)), 20*time.Millisecond)
+	m.Add(func(r *Reading) {
+		r.Gauge("server.isLeader", 1)
+		r.Sample("api.http", sampleOf(at(now), []*Timer{&timer}))
+	})
 	got := display(t, m)
 	if len(got.Samples) != 1 || got.Samples[0].Count != 2 || got.Samples[0].Mean != 15 || got.Samples[0].Min != 10 || got.Samples[0].Max != 20 {
 		t.Errorf("samples are %+v", got.Samples)

@@ -34,10 +34,28 @@ type window struct {
 	most    atomic.Uint64
 }
 
-// Observe counts what took so long and has just ended.
-func (t *Timer) Observe(took time.Duration) { t.observe(time.Now(), took) }
+// Moment is when something began. It costs half of what a time.Time does.
+type Moment int64
 
-func (t *Timer) observe(now time.Time, took time.Duration) {
+// started gives every Moment its place.
+var (
+	started   = time.Now()
+	startedAt = at(started)
+)
+
+// Now is this moment.
+func Now() Moment { return startedAt + Moment(time.Since(started)) }
+
+// at is a time's moment.
+func at(t time.Time) Moment { return Moment(t.UnixNano()) }
+
+// ObserveSince counts what began then and has just ended.
+func (t *Timer) ObserveSince(began Moment) {
+	now := Now()
+	t.observe(now, time.Duration(now-began))
+}
+
+func (t *Timer) observe(now Moment, took time.Duration) {
 	took = max(took, 0)
 	t.count.Add(1)
 	t.nanos.Add(uint64(took))
@@ -45,13 +63,13 @@ func (t *Timer) observe(now time.Time, took time.Duration) {
 }
 
 // window returns the one that is filled at the moment.
-func (t *Timer) window(now time.Time) *window {
+func (t *Timer) window(now Moment) *window {
 	both := t.recent.Load()
 	if both == nil {
 		t.recent.CompareAndSwap(nil, new([2]window))
 		both = t.recent.Load()
 	}
-	n := now.UnixNano() / int64(interval)
+	n := int64(now) / int64(interval)
 	w := &both[n%2]
 	if before := w.number.Load(); before != n && w.number.CompareAndSwap(before, n) {
 		w.reset()
@@ -101,37 +119,56 @@ func middle(bucket int) float64 {
 }
 
 // Sample tells what was counted, in milliseconds.
-func (t *Timer) Sample() Sample { return t.sample(time.Now()) }
+func (t *Timer) Sample() Sample { return SampleOf(t) }
 
-func (t *Timer) sample(now time.Time) Sample {
-	s := Sample{Count: t.count.Load(), Sum: float64(t.nanos.Load()) / 1e6}
-	both := t.recent.Load()
-	if both == nil {
-		return s
-	}
-	n := now.UnixNano() / int64(interval)
+// SampleOf tells what several timers have counted, for paths so hot that each goroutine has its own.
+func SampleOf(timers ...*Timer) Sample { return sampleOf(Now(), timers) }
+
+func sampleOf(now Moment, timers []*Timer) Sample {
+	var s Sample
 	var counts [nBuckets]uint64
-	for i := range both {
-		w := &both[i]
-		number := w.number.Load()
-		if number != n && number != n-1 {
+	n := int64(now) / int64(interval)
+	counted := false
+	for _, t := range timers {
+		s.Count += t.count.Load()
+		s.Sum += float64(t.nanos.Load()) / 1e6
+		both := t.recent.Load()
+		if both == nil {
 			continue
 		}
-		total := uint64(0)
-		for b := range w.buckets {
-			c := uint64(w.buckets[b].Load())
-			counts[b] += c
-			total += c
-		}
-		if number == n-1 {
-			s.Recent = gometrics.AggregateSample{
-				Count: int(total), Sum: float64(w.micros.Load()) / 1e3, SumSq: float64(w.squares.Load()) / 1e6,
-				Min: float64(max(w.least.Load(), 1)-1) / 1e3, Max: float64(w.most.Load()) / 1e3,
-			}
+		counted = true
+		for i := range both {
+			both[i].add(n, &s.Recent, &counts)
 		}
 	}
-	s.Quantiles = bucketQuantiles(counts[:])
+	if counted {
+		s.Quantiles = bucketQuantiles(counts[:])
+	}
 	return s
+}
+
+// add adds the window's buckets if it is of interval n or the one before, and all of it if it is the one before.
+func (w *window) add(n int64, recent *gometrics.AggregateSample, counts *[nBuckets]uint64) {
+	number := w.number.Load()
+	if number != n && number != n-1 {
+		return
+	}
+	total := 0
+	for b := range w.buckets {
+		c := w.buckets[b].Load()
+		counts[b] += uint64(c)
+		total += int(c)
+	}
+	if number != n-1 || total == 0 {
+		return
+	}
+	least, most := float64(max(w.least.Load(), 1)-1)/1e3, float64(w.most.Load())/1e3
+	if recent.Count > 0 {
+		least, most = min(least, recent.Min), max(most, recent.Max)
+	}
+	recent.Count, recent.Min, recent.Max = recent.Count+total, least, most
+	recent.Sum += float64(w.micros.Load()) / 1e3
+	recent.SumSq += float64(w.squares.Load()) / 1e6
 }
 
 // shown are the quantiles that the public metrics have.

@@ -43,6 +43,7 @@ func destinations(t config.Telemetry) []telemetry.Destination {
 // tellMetrics has everything told that somebody who reads the metrics may want to know.
 func (a *Agent) tellMetrics(s *agenthttp.Server) {
 	a.metrics.Add(a.agentFigures)
+	a.metrics.Add(a.dnsFigures)
 	a.metrics.Add(func(r *telemetry.Reading) { httpFigures(r, s) })
 	if a.server != nil {
 		a.metrics.Add(a.serverFigures)
@@ -64,6 +65,17 @@ func (a *Agent) agentFigures(r *telemetry.Reading) {
 	}
 	r.Gauge("members.servers", float64(servers), a.datacenterLabel())
 	r.Gauge("members.clients", float64(clients), a.datacenterLabel())
+}
+
+// dnsFigures has the names that are known of the public interface, and names of ours for what that does not count.
+func (a *Agent) dnsFigures(r *telemetry.Reading) {
+	f, node := a.dns.Figures(), telemetry.Label{Name: "node", Value: a.cfg.NodeName}
+	r.Sample("dns.domain_query", f.Domain, node)
+	r.Sample("dns.ptr_query", f.PTR, node)
+	r.Counter("dns.stale_queries", f.Stale)
+	r.Counter("dns.failed_queries", f.Failed)
+	r.Sample("dns.recursor_query", f.Recursors)
+	r.Counter("dns.recursor_unanswered", f.Unanswered)
 }
 
 func httpFigures(r *telemetry.Reading, s *agenthttp.Server) {

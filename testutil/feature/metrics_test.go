@@ -50,6 +50,9 @@ func TestPrometheusFindsWhatDashboardsScrape(t *testing.T) {
 	}
 	a.Must("services", "register", "-name=web", "-port=80")
 	kinds := map[string]dto.MetricType{
+		"consul_dns_domain_query":           dto.MetricType_SUMMARY,
+		"consul_dns_ptr_query":              dto.MetricType_SUMMARY,
+		"consul_dns_stale_queries":          dto.MetricType_COUNTER,
 		"consul_raft_apply":                 dto.MetricType_COUNTER,
 		"consul_raft_commitTime":            dto.MetricType_SUMMARY,
 		"consul_raft_leader_lastContact":    dto.MetricType_SUMMARY,
