@@ -11,8 +11,11 @@ import (
 	"syscall"
 	"time"
 
+	discovery "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/health"
+	"google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/keepalive"
 
 	"github.com/parleymesh/parley/agent/tlsconfig"
@@ -203,7 +206,7 @@ func (a *Agent) rpcPort() int {
 	return a.listen.rpc.Addr().(*net.TCPAddr).Port
 }
 
-// serveXDS serves proxies, in the clear and over TLS.
+// serveXDS serves proxies, in the clear and over TLS, and tells load balancers and checks that it does.
 func (a *Agent) serveXDS(delivery *xds.Server) {
 	const handshake = 10 * time.Second // who says nothing for so long is no proxy
 	serve := func(in []net.Listener, o ...grpc.ServerOption) {
@@ -216,6 +219,9 @@ func (a *Agent) serveXDS(delivery *xds.Server) {
 			grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 10 * time.Second, PermitWithoutStream: true}),
 		)...)
 		delivery.Register(s)
+		state := health.NewServer()
+		state.SetServingStatus(discovery.AggregatedDiscoveryService_ServiceDesc.ServiceName, grpc_health_v1.HealthCheckResponse_SERVING)
+		grpc_health_v1.RegisterHealthServer(s, state)
 		for _, l := range in {
 			a.serve("xDS", func() error { return serveUntilStopped(s, l) })
 		}
