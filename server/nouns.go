@@ -33,7 +33,7 @@ func types() core.Types {
 			catalog.Nodes{}, catalog.NodeByID{}, catalog.Node{}, catalog.Services{}, catalog.Instances{},
 			catalog.Health{}, catalog.Checks{}, catalog.Virtual{},
 			kv.Get{}, kv.List{}, kv.Keys{}, kv.TxnRead{}, kv.Session{}, kv.Sessions{}, kv.NodeSessions{},
-			configentry.Get{}, configentry.List{}, configentry.Chain{},
+			configentry.Get{}, configentry.List{}, configentry.Chain{}, configentry.Central{},
 			intention.List{}, intention.ByID{}, intention.Exact{}, intention.Match{}, intention.Check{}, intention.Policy{},
 			ca.Roots{}, ca.Configuration{}, ca.Sign{},
 			query.List{}, query.Get{}, query.Explain{}, query.Execute{},
