@@ -1,6 +1,7 @@
 package api
 
 import (
+	"fmt"
 	"net/http"
 	"strings"
 	"unicode"
@@ -38,4 +39,23 @@ func DNSName(name string) bool {
 		}
 	}
 	return true
+}
+
+// DNSWarnings tells by which of its names a service is not found through DNS, though through the API. A tag that holds an
+// equals sign is meant for a program to read, and nobody looks it up.
+func (d *ServiceDefinition) DNSWarnings() []string {
+	const want = "is no name for DNS: want letters, digits and inner hyphens, 63 at most; the API finds it all the same"
+	var out []string
+	if d.Name != "" && !DNSName(d.Name) {
+		out = append(out, fmt.Sprintf("service name %q %s", d.Name, want))
+	}
+	for _, tag := range d.Tags {
+		for label := range strings.SplitSeq(tag, ".") { // dots may stand in a tag, they part labels there as well
+			if !DNSName(label) && !strings.Contains(tag, "=") {
+				out = append(out, fmt.Sprintf("tag %q of service %q %s", tag, d.Name, want))
+				break
+			}
+		}
+	}
+	return out
 }

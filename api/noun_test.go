@@ -90,6 +90,19 @@ func TestNames(t *testing.T) {
 	}
 }
 
+func TestDNSWarnings(t *testing.T) {
+	d := &api.ServiceDefinition{Name: "web_1", Tags: []string{"v1", "v1.2", "a_b", "traefik.enable=true", strings.Repeat("x", 64)}}
+	got := d.DNSWarnings()
+	for i, want := range []string{`service name "web_1" is no name for DNS`, `tag "a_b" of service "web_1"`, `tag "xxxx`} {
+		if i >= len(got) || !strings.HasPrefix(got[i], want) {
+			t.Errorf("warning %d is not %s: %q", i, want, got)
+		}
+	}
+	if len(got) != 3 {
+		t.Errorf("%d warnings: %q", len(got), got)
+	}
+}
+
 func TestTargetID(t *testing.T) {
 	for want, got := range map[string]string{
 		"web.default.default.dc1":           api.TargetID("web", "", "", "", "dc1", ""),

@@ -50,6 +50,9 @@ func registerServices(c *cli.Context, client *api.Client) error {
 		if err := client.Agent().RegisterService(c.Context, &d, false, nil); err != nil {
 			return all.end(failed(err, "registering service %q", d.Name))
 		}
+		for _, w := range d.DNSWarnings() {
+			fmt.Fprintf(c.App.ErrWriter, "Warning: %s\n", w)
+		}
 		all.done(fields{"ID": idOf(d), "Service": d.Name}, "Registered service: %s", d.Name)
 	}
 	return all.end(nil)

@@ -8,6 +8,21 @@ import (
 	"testing"
 )
 
+// TestValidateWarnsOfNames: what DNS will not find is right all the same.
+func TestValidateWarnsOfNames(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "a.hcl")
+	if err := os.WriteFile(file, []byte("data_dir = \"/var/lib/parley\"\nservice {\n name = \"web.v1\"\n tags = [\"a_b\"] }"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var stdout, stderr bytes.Buffer
+	code := Run([]string{"parley", "validate", file}, nil, &stdout, &stderr)
+	for _, want := range []string{"Warning: " + file + `:2: service name "web.v1" is no name for DNS`, `tag "a_b" of service "web.v1"`} {
+		if code != 0 || !strings.Contains(stderr.String(), want) {
+			t.Errorf("status %d, %s does not say %s", code, &stderr, want)
+		}
+	}
+}
+
 func TestValidateFindsWhatWouldNotLoad(t *testing.T) {
 	dir := t.TempDir()
 	for text, wants := range map[string][]string{

@@ -15,8 +15,18 @@ func (r *reader) addDefinitions(doc *document) {
 	serviceName := func(d *api.ServiceDefinition) string { return d.Name }
 	checkName := func(d *api.CheckDefinition) string { return cmp.Or(d.Name, d.ID, d.CheckID) }
 
-	r.cfg.Services = append(r.cfg.Services, definitions(r, "service", doc.Service, serviceName)...)
-	r.cfg.Services = append(r.cfg.Services, definitions(r, "services", doc.Services, serviceName)...)
+	for _, of := range []struct {
+		key    string
+		values []*hcl.Value
+	}{{"service", doc.Service}, {"services", doc.Services}} {
+		defs := definitions(r, of.key, of.values, serviceName)
+		for i := range defs {
+			for _, w := range defs[i].DNSWarnings() {
+				r.warnings = append(r.warnings, Warning{of.values[i].Pos, w})
+			}
+		}
+		r.cfg.Services = append(r.cfg.Services, defs...)
+	}
 	r.cfg.Checks = append(r.cfg.Checks, definitions(r, "check", doc.Check, checkName)...)
 	r.cfg.Checks = append(r.cfg.Checks, definitions(r, "checks", doc.Checks, checkName)...)
 }

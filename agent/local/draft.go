@@ -184,6 +184,7 @@ func (d *draft) commit() {
 	var stopped []runner
 	s.mu.Lock()
 	for id, sv := range d.services {
+		s.warnOfNames(s.services[id], sv)
 		s.setService(id, sv)
 	}
 	for id, c := range d.checks {

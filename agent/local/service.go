@@ -100,3 +100,15 @@ func taggedAddresses(d *api.ServiceDefinition) map[string]api.ServiceAddress {
 	}
 	return tagged
 }
+
+// warnOfNames tells of the names by which a service that comes through the API will not be found. Those of files have been told
+// of with their place.
+func (s *State) warnOfNames(old, sv *service) {
+	if sv == nil || sv.origin == fromFile || sv.parent != "" ||
+		old != nil && old.def.Name == sv.def.Name && slices.Equal(old.def.Tags, sv.def.Tags) {
+		return
+	}
+	for _, w := range sv.def.DNSWarnings() {
+		s.log.Warn("a service is registered under a name that is not found through DNS", "service", sv.def.ID, "why", w)
+	}
+}

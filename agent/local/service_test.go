@@ -39,6 +39,23 @@ func sameJSON(t *testing.T, v any, want string) {
 }
 
 // What follows stands so in the recordings of the public API.
+// TestNamesThatDNSCannotServe are registered, and told of once.
+func TestNamesThatDNSCannotServe(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		h := start(t, options(nil))
+		for range 2 {
+			h.register(`{"Name": "web_1", "Tags": ["v1"], "Connect": {"SidecarService": {"Port": 1}}}`)
+		}
+		if n := h.logged("not found through DNS"); n != 1 {
+			t.Errorf("%d lines tell of the name, want one", n)
+		}
+		h.register(`{"Name": "web_1", "Tags": ["v_1"]}`)
+		if n := h.logged("not found through DNS"); n != 3 {
+			t.Errorf("%d lines tell of the name and the new tag, want three in all", n)
+		}
+	})
+}
+
 func TestServicesAreShownAsRecorded(t *testing.T) {
 	h := start(t, options(nil))
 	h.register(`{"ID": "web-1", "Name": "web", "Tags": ["v1", "primary"], "Port": 8080, "Address": "10.1.0.1", "Meta": {"rel": "a", "team": "x"},
