@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/parleymesh/parley/api"
+	"github.com/parleymesh/parley/server/configentry"
 )
 
 func TestASnapshotIsHandedOutWhenItIsComplete(t *testing.T) {
@@ -19,7 +20,7 @@ func TestASnapshotIsHandedOutWhenItIsComplete(t *testing.T) {
 		"roots": func(w *world) {
 			w.s.set(rootsQuery(), &api.CARoots{TrustDomain: "td.consul", Roots: []api.CARoot{{RootCert: "ROOT"}}})
 		},
-		"own chain":        func(w *world) { w.chain("web") },
+		"own defaults":     func(w *world) { w.central(&configentry.Defaults{}) },
 		"upstream's chain": func(w *world) { w.chain("db") },
 		"policy":           func(w *world) { w.policy(true) },
 		"instances":        func(w *world) { w.instances("db") },
@@ -183,7 +184,7 @@ func TestARevocationDoesNotWaitForANewUpstream(t *testing.T) {
 			t.Errorf("got %+v", got)
 		}
 		synctest.Wait()
-		if n := w.s.watches(); n != 5 { // roots, web's chain and policy, cache's chain and instances
+		if n := w.s.watches(); n != 5 { // roots, web's defaults and policy, cache's chain and instances
 			t.Errorf("%d watches", n)
 		}
 	})
@@ -251,7 +252,7 @@ func TestAnUpstreamThatCannotBeCarriedOutHoldsUpNobody(t *testing.T) {
 		defer w.end()
 		w.fill()
 		subset := dc1("filtered")
-		subset.Subset.Filter = "Service.Meta.v == 2"
+		subset.Subset.Filter = "Service.Meta.v =="
 		w.chain("filtered", subset)
 		elsewhere := dc1("elsewhere")
 		elsewhere.Datacenter = "dc2"

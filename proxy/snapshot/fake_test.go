@@ -12,6 +12,7 @@ import (
 
 	"github.com/parleymesh/parley/api"
 	"github.com/parleymesh/parley/server/catalog"
+	"github.com/parleymesh/parley/server/configentry"
 	"github.com/parleymesh/parley/server/verb"
 )
 
@@ -183,7 +184,7 @@ func (w *world) fill() {
 	w.register(db())
 	w.leaf("1")
 	w.s.set(rootsQuery(), &api.CARoots{TrustDomain: "td.consul", Roots: []api.CARoot{{RootCert: "ROOT"}}})
-	w.chain("web")
+	w.central(&configentry.Defaults{})
 	w.chain("db")
 	w.policy(false, Rule{ID: "a", Source: "api", Allow: true})
 	w.instances("db", "10.0.0.1")
@@ -218,8 +219,11 @@ func (w *world) chain(service string, targets ...api.Target) {
 	for _, t := range targets {
 		c.Targets[t.ID] = t
 	}
-	w.s.set(chainQuery(service, "dc1"), c)
+	w.s.set(chainQuery(service, "", "dc1"), c)
 }
+
+// central sets what config entries say of web's proxies.
+func (w *world) central(d *configentry.Defaults) { w.s.set(centralQuery("web"), d) }
 
 // instances sets where a service is, each at an address, followed by its checks' statuses after commas.
 func (w *world) instances(service string, entries ...string) {

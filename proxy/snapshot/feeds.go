@@ -6,12 +6,15 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/parleymesh/parley/api"
+	"github.com/parleymesh/parley/filter"
 	"github.com/parleymesh/parley/server/catalog"
+	"github.com/parleymesh/parley/server/configentry"
 	"github.com/parleymesh/parley/server/verb"
 )
 
@@ -114,13 +117,24 @@ func (f rootsFeed) follow(ctx context.Context, a *Assembler, set func(any)) erro
 	})
 }
 
+// centralFeed follows what config entries say of a service's proxies. Its value is a *configentry.Defaults.
+type centralFeed struct{ service, token string }
+
+func (f centralFeed) String() string { return "defaults of the proxies of " + f.service }
+
+func (f centralFeed) follow(ctx context.Context, a *Assembler, set func(any)) error {
+	return watch(ctx, a, verb.Options{Token: f.token}, centralQuery(f.service), set, func(answer verb.Answer) (any, error) {
+		return only[*configentry.Defaults](answer)
+	})
+}
+
 // chainFeed follows a service's discovery chain. Its value is an *api.DiscoveryChain.
-type chainFeed struct{ service, token string }
+type chainFeed struct{ service, protocol, token string }
 
 func (f chainFeed) String() string { return "discovery chain of " + f.service }
 
 func (f chainFeed) follow(ctx context.Context, a *Assembler, set func(any)) error {
-	return watch(ctx, a, verb.Options{Token: f.token}, chainQuery(f.service, a.o.Datacenter), set, func(answer verb.Answer) (any, error) {
+	return watch(ctx, a, verb.Options{Token: f.token}, chainQuery(f.service, f.protocol, a.o.Datacenter), set, func(answer verb.Answer) (any, error) {
 		return only[*api.DiscoveryChain](answer)
 	})
 }
@@ -134,11 +148,19 @@ func (f policyFeed) follow(ctx context.Context, a *Assembler, set func(any)) err
 	return watch(ctx, a, verb.Options{Token: f.token}, policyQuery(f.service), set, readPolicy)
 }
 
-// endpointsFeed follows the instances of a target. Its value is an *Endpoints.
+// endpointsFeed follows the instances of a target. Its value is an *Endpoints. Nothing else of the target is part of it than what tells
+// which instances they are: they outlive a change of how they are called.
 type endpointsFeed struct {
 	target      api.Target
 	trustDomain string
 	token       string
+}
+
+func newEndpointsFeed(t api.Target, trustDomain, token string) endpointsFeed {
+	return endpointsFeed{trustDomain: trustDomain, token: token, target: api.Target{
+		ID: t.ID, Service: t.Service, ServiceSubset: t.ServiceSubset, Namespace: t.Namespace, Partition: t.Partition,
+		Datacenter: t.Datacenter, Subset: t.Subset, Name: t.Name, SNI: t.SNI,
+	}}
 }
 
 func (f endpointsFeed) String() string { return "endpoints of " + f.target.ID }
@@ -148,21 +170,37 @@ func (f endpointsFeed) follow(ctx context.Context, a *Assembler, set func(any)) 
 	if f.target.Datacenter != a.o.Datacenter {
 		o.Datacenter = f.target.Datacenter
 	}
+	selected, err := selection(f.target.Subset.Filter)
+	if err != nil {
+		return api.Errorf(http.StatusBadRequest, "the filter of subset %q: %v", f.target.ServiceSubset, err)
+	}
 	q := catalog.Health{Service: f.target.Service, Mesh: true}
 	return watch(ctx, a, o, q, set, func(answer verb.Answer) (any, error) {
-		return f.endpoints(verb.Values[*api.ServiceEntry](answer)), nil
+		return f.endpoints(verb.Values[*api.ServiceEntry](answer), selected), nil
 	})
 }
 
+// selection returns what tells the instances of a subset from the others.
+func selection(expression string) (func(*api.ServiceEntry) bool, error) {
+	if expression == "" {
+		return func(*api.ServiceEntry) bool { return true }, nil
+	}
+	f, err := filter.Compile(expression, reflect.TypeFor[api.ServiceEntry]())
+	if err != nil {
+		return nil, err
+	}
+	return func(e *api.ServiceEntry) bool { return f.Match(e) }, nil
+}
+
 // endpoints turns the catalog's entries into the target's instances.
-func (f endpointsFeed) endpoints(entries []*api.ServiceEntry) *Endpoints {
+func (f endpointsFeed) endpoints(entries []*api.ServiceEntry, selected func(*api.ServiceEntry) bool) *Endpoints {
 	e := &Endpoints{Target: f.target, SNI: SNI(f.target, f.trustDomain), SPIFFE: []string{Identity{
 		TrustDomain: f.trustDomain, Partition: f.target.Partition, Namespace: f.target.Namespace,
 		Datacenter: f.target.Datacenter, Service: f.target.Service,
 	}.String()}}
 	for _, entry := range entries {
-		if entry.Service.Port <= 0 {
-			continue // it takes no calls over the network
+		if entry.Service.Port <= 0 || !selected(entry) {
+			continue // without a port it takes no calls over the network
 		}
 		e.Instances = append(e.Instances, instanceOf(entry, f.target.Subset.OnlyPassing))
 	}

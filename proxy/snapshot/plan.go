@@ -8,11 +8,13 @@ import (
 	"net/netip"
 
 	"github.com/parleymesh/parley/api"
+	"github.com/parleymesh/parley/server/configentry"
 )
 
 // plan is the frame of a snapshot: what is in it, but not yet what changes by the minute.
 type plan struct {
-	proxy     *api.Service
+	proxy     *api.Service // with what config entries say of it
+	mesh      Mesh
 	protocol  string
 	upstreams []Upstream
 	targets   map[string]endpointsFeed // by the id of the target
@@ -36,8 +38,8 @@ func (p *assembly) draft(proxy *api.Service) *plan {
 	n.deny(p.use(n, leafFeed{service, token}))
 	p.use(n, policyFeed{service, token})
 	roots := p.use(n, rootsFeed{token})
-	if chain := p.use(n, chainFeed{service, token}); chain.value != nil {
-		n.protocol = chain.value.(*api.DiscoveryChain).Protocol
+	if central := p.use(n, centralFeed{service, token}); central.value != nil {
+		n.merge(central.value.(*configentry.Defaults))
 	}
 	for key := range n.uses {
 		n.complete = n.complete && p.a.feeds[key].value != nil
@@ -46,10 +48,31 @@ func (p *assembly) draft(proxy *api.Service) *plan {
 	if roots.value != nil {
 		domain = roots.value.(trust).domain
 	}
-	for i := range proxy.Proxy.Upstreams {
-		p.draftUpstream(n, &proxy.Proxy.Upstreams[i], domain)
+	for i := range n.proxy.Proxy.Upstreams {
+		p.draftUpstream(n, &n.proxy.Proxy.Upstreams[i], domain)
 	}
 	return n
+}
+
+// merge brings in what config entries say of the service's proxies. The indexes are left out: the content counts.
+func (n *plan) merge(d *configentry.Defaults) {
+	merged := *n.proxy
+	merged.Proxy = d.Merge(n.proxy.Proxy)
+	merged.CreateIndex, merged.ModifyIndex = 0, 0
+	n.proxy = &merged
+	if d.Mesh != nil {
+		n.mesh = Mesh{TLS: d.Mesh.TLS, HTTP: d.Mesh.HTTP}
+	}
+	n.protocol = protocol(Config(merged.Proxy.Config).String("protocol"))
+}
+
+// protocol reads what a service speaks. What is not known is bytes.
+func protocol(name string) string {
+	switch name {
+	case "http", "http2", "grpc":
+		return name
+	}
+	return "tcp"
 }
 
 // deny takes note of a refusal for want of permission.
@@ -104,7 +127,7 @@ func unsupported(up *api.Upstream, datacenter string) string {
 
 // draftChain adds the upstream's chain and the endpoints of its targets.
 func (p *assembly) draftChain(n *plan, u *Upstream, trustDomain string) {
-	chain := p.use(n, chainFeed{u.Name, p.key.token})
+	chain := p.use(n, chainFeed{u.Name, u.Config.String("protocol"), p.key.token})
 	if chain.value == nil {
 		if chain.refused == nil {
 			n.complete = false
@@ -115,11 +138,11 @@ func (p *assembly) draftChain(n *plan, u *Upstream, trustDomain string) {
 	}
 	u.Chain = chain.value.(*api.DiscoveryChain)
 	for id, target := range u.Chain.Targets {
-		if target.Subset.Filter != "" || target.Peer != "" || target.External || target.Datacenter != p.a.o.Datacenter {
+		if target.Peer != "" || target.External || target.Datacenter != p.a.o.Datacenter {
 			u.Unsupported = fmt.Sprintf("target %q of its discovery chain is not carried out yet", id)
 			return
 		}
-		key := endpointsFeed{target, trustDomain, p.key.token}
+		key := newEndpointsFeed(target, trustDomain, p.key.token)
 		endpoints := p.use(n, key)
 		switch {
 		case endpoints.value != nil:
@@ -142,10 +165,9 @@ func (p *assembly) fill(n *plan) *Snapshot {
 	s := &Snapshot{
 		ProxyID: p.key.proxyID, Proxy: *n.proxy, Datacenter: p.a.o.Datacenter,
 		Service: n.service(), Protocol: n.protocol, LocalApp: localApp(n.proxy.Proxy), Public: publicAddress(n.proxy),
-		TrustDomain: roots.domain, Roots: roots.bundle, Leaf: p.a.feeds[leafFeed{n.service(), token}].value.(api.Leaf),
+		Mesh: n.mesh, TrustDomain: roots.domain, Roots: roots.bundle, Leaf: p.a.feeds[leafFeed{n.service(), token}].value.(api.Leaf),
 		Policy: policy, Upstreams: n.upstreams, Endpoints: make(map[string]*Endpoints, len(n.targets)),
 	}
-	s.Proxy.CreateIndex, s.Proxy.ModifyIndex = 0, 0 // the content counts
 	for id, key := range maps.All(n.targets) {
 		s.Endpoints[id] = p.a.feeds[key].value.(*Endpoints)
 	}

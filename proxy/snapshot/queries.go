@@ -11,9 +11,14 @@ import (
 
 func rootsQuery() verb.Query { return ca.Roots{} }
 
-func chainQuery(service, datacenter string) verb.Query {
-	return configentry.Chain{Service: service, Datacenter: datacenter}
+// chainQuery asks for a service's chain as whoever takes it for the protocol sees it; without one, as it is.
+func chainQuery(service, protocol, datacenter string) verb.Query {
+	q := configentry.Chain{Service: service, Datacenter: datacenter}
+	q.Overrides.Protocol = protocol
+	return q
 }
+
+func centralQuery(service string) verb.Query { return configentry.Central{Service: service} }
 
 func policyQuery(service string) verb.Query { return intention.Policy{Destination: service} }
 
