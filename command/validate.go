@@ -41,7 +41,7 @@ func validate(c *cli.Context) error {
 	}
 	cfg, warnings, err := config.Load(config.Sources{Program: c.App.Name, Settings: settings})
 	if err == nil {
-		err = errors.Join(agent.RefusedDefinitions(cfg)...)
+		err = errors.Join(append(cfg.Refused, agent.RefusedDefinitions(cfg)...)...)
 	}
 	if err != nil {
 		for line := range strings.Lines(err.Error()) {

@@ -107,6 +107,7 @@ type Config struct {
 
 	Services      []api.ServiceDefinition `hcl:"-"`
 	Checks        []api.CheckDefinition   `hcl:"-"`
+	Refused       []error                 `hcl:"-"` // why some files that define services and checks are left out
 	ConfigEntries ConfigEntries
 	Watches       []map[string]any
 

@@ -261,6 +261,8 @@ func TestErrors(t *testing.T) {
 		{hcl: `watches = [{ type = "nodes" args = ["x"] }, { type = "key" args = ["x"] }]`, want: []string{"watches: watch 2: watch of type key: key is missing"}},
 		{hcl: `config_entries { bootstrap = [{ kind = "nope" }] }`, want: []string{"a.hcl:1: ", "nope"}},
 		{hcl: `config_entries { bootstrap = [{ kind = "service-defaults" nme = "x" }] }`, want: []string{"a.hcl:1: unknown key nme (did you mean name?)"}},
+		{hcl: "check { name = \"a\" script = \"/bin/x\" interval = \"5s\" }", want: []string{"a.hcl:1: check.script is of a former release; give the program"}},
+		{hcl: "service {\n name = \"a\"\n check { ttl = \"5s\" }\n check { ttl = \"6s\" }\n}", want: []string{"a.hcl:4: service.check is already set in line 3; several go into service.checks"}},
 		{hcl: `telemetry { prefix_filter = ["x"] }`, want: []string{`telemetry.prefix_filter: "x" must begin with + or -`}},
 		{hcl: `ui_config { content_path = "ui" }`, want: []string{`ui_config.content_path: "ui" must begin and end with a slash`}},
 		{flags: []string{"-http-port=x"}, want: []string{`-http-port: want a whole number, not "x"`}},
@@ -274,7 +276,10 @@ func TestErrors(t *testing.T) {
 	}
 	for _, tc := range cases {
 		t.Run(tc.hcl+strings.Join(tc.flags, " "), func(t *testing.T) {
-			_, _, err := load(t, tc.hcl, append([]string{"-data-dir=/d"}, tc.flags...)...)
+			c, _, err := load(t, tc.hcl, append([]string{"-data-dir=/d"}, tc.flags...)...)
+			if err == nil {
+				err = errors.Join(c.Refused...)
+			}
 			if err == nil {
 				t.Fatal("no error")
 			}
@@ -438,6 +443,46 @@ func TestDefinitions(t *testing.T) {
 	}
 	if len(c.Checks) != 1 || c.Checks[0].ID != "node-ttl" || c.Checks[0].TTL != api.Duration(time.Minute) {
 		t.Errorf("got %+v", c.Checks)
+	}
+}
+
+// TestRefusedRegistration has a directory in which some files that register something are wrong, each in another way. They are
+// named, and the rest is in force; what is wrong with a setting stops everything.
+func TestRefusedRegistration(t *testing.T) {
+	for text, want := range map[string]string{
+		"a.hcl service {\n name = \"a\"\n prot = 80\n}":                      "a.hcl:3: unknown key service.prot",
+		"a.hcl service {\n name = \"a\"\n port = \"many\"\n}":                "a.hcl:3: service.port",
+		"a.hcl service { port = 80 }":                                        "service needs a name",
+		"a.hcl service {\n name = \"a\"":                                     "a.hcl:",
+		"a.hcl services = [{ name = \"a\" }, { name = 1, check = { ttl = }]": "a.hcl:",
+		"a.hcl check {\n name = \"a\"\n ttl = \n}":                           "a.hcl:",
+		`a.json {"service": {"name": "a", "port": 80,}}`:                     "a.json:",
+		`a.json {"service": {"name": "a"}`:                                   "a.json:",
+		`a.json {"checks": [{"name": "a", "intervall": "10s"}]}`:             "did you mean interval?",
+		`a.json {"service": {"name": "a"}, "check": {"nam": "x"}}`:           "check.nam",
+	} {
+		dir := t.TempDir()
+		name, text, _ := strings.Cut(text, " ")
+		file(t, dir, name, text)
+		file(t, dir, "z.hcl", `service { name = "z" } data_dir = "/var/lib/parley"`)
+		c, _, err := Load(Sources{Program: "parley", Settings: Settings{{"config-dir", dir}}, Host: host()})
+		if err != nil || len(c.Refused) != 1 || !strings.Contains(c.Refused[0].Error(), want) {
+			t.Errorf("%s: %v, refused %v; want %s", text, err, c, want)
+			continue
+		}
+		if len(c.Services) != 1 || c.Services[0].Name != "z" || len(c.Checks) != 0 {
+			t.Errorf("%s: services %+v, checks %+v", text, c.Services, c.Checks)
+		}
+	}
+	for _, text := range []string{
+		"service {\n name = \"a\"\n}\nencrypt = \n", "encrypt = \"x\"\nservice {", "service { name = \"a\" prot = 80 }\nacl { enabled = true }",
+		"service {\n name = \"a\"\n}}\nverify_incoming = true", "nonsense", "", "service { name = \"a\" }\n tls { defaults { verify_incomin = true } }",
+	} {
+		dir := t.TempDir()
+		file(t, dir, "a.hcl", text)
+		if c, _, err := Load(Sources{Program: "parley", Settings: Settings{{"config-dir", dir}, {"dev", "true"}}, Host: host()}); err == nil && text != "" {
+			t.Errorf("%q does not stop the agent: %v", text, c.Refused)
+		}
 	}
 }
 

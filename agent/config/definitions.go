@@ -40,7 +40,7 @@ func definitions[T any](r *reader, key string, values []*hcl.Value, name func(*T
 			path = fmt.Sprintf("%s[%d]", key, i)
 		}
 		var def T
-		dec := hcl.Decoder{Path: path}
+		dec := hcl.Decoder{Path: path, Unknown: r.goneFromDefinitions}
 		if err := dec.Decode(v, &def); err != nil {
 			r.errs = append(r.errs, flatten(err)...)
 		} else if name(&def) == "" {
@@ -49,6 +49,15 @@ func definitions[T any](r *reader, key string, values []*hcl.Value, name func(*T
 		defs = append(defs, def)
 	}
 	return defs
+}
+
+// goneFromDefinitions complains of a key that definitions had once, and says what took its place.
+func (r *reader) goneFromDefinitions(key string, v *hcl.Value) bool {
+	if last := key[strings.LastIndexByte(key, '.')+1:]; strings.EqualFold(last, "script") {
+		r.errs = append(r.errs, hcl.Errorf(v.Pos, `%s is of a former release; give the program and each of its arguments in args, such as ["/bin/check", "-v"]`, key))
+		return true
+	}
+	return false
 }
 
 // LoadDefinitions reads the services and checks that files, or the files of directories, define. Other
@@ -64,7 +73,7 @@ func LoadDefinitions(paths ...string) ([]api.ServiceDefinition, []api.CheckDefin
 			r.readFile(file, "")
 		}
 	}
-	if err := errors.Join(r.errs...); err != nil {
+	if err := errors.Join(append(r.errs, r.refused...)...); err != nil {
 		return nil, nil, err
 	}
 	return r.cfg.Services, r.cfg.Checks, nil

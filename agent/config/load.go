@@ -37,7 +37,8 @@ func (w Warning) String() string {
 // The first that is set counts.
 var localConfig = []string{"PARLEY_LOCAL_CONFIG", "CONSUL_LOCAL_CONFIG"}
 
-// Load reads everything, works out what follows from it, and checks it. The error joins every complaint.
+// Load reads everything, works out what follows from it, and checks it. The error joins every complaint but those about files that
+// only register services and checks: these are in Config.Refused, and the rest is right without them.
 func Load(s Sources) (*Config, []Warning, error) {
 	r := newReader(Default())
 	if s.Settings.on(flagDev) {
@@ -47,12 +48,13 @@ func Load(s Sources) (*Config, []Warning, error) {
 	r.readEnvironment(s.Host)
 	r.readFlags(s.Settings)
 	if len(r.errs) > 0 { // the rest would complain of what is only missing
-		return nil, r.warnings, errors.Join(r.errs...)
+		return nil, r.warnings, errors.Join(append(r.errs, r.refused...)...)
 	}
+	r.cfg.Refused = inOrder(r.refused)
 	r.finish(s)
 	r.validate()
 	if len(r.errs) > 0 {
-		return nil, r.warnings, errors.Join(inOrder(r.errs)...)
+		return nil, r.warnings, errors.Join(inOrder(append(r.errs, r.refused...))...)
 	}
 	return r.cfg, r.warnings, nil
 }
@@ -93,6 +95,7 @@ type reader struct {
 	set      map[string]hcl.Pos // of every key that was set, where it was set last
 	warnings []Warning
 	errs     []error
+	refused  []error // what is wrong with files that only register something
 }
 
 func newReader(cfg *Config) *reader {
@@ -163,12 +166,31 @@ func filesAt(path string, format hcl.Format) ([]string, error) {
 
 func (r *reader) readFile(file string, format hcl.Format) {
 	tree, err := hcl.ReadFile(file, format)
-	if err != nil {
+	switch {
+	case err == nil && registers(tree):
+		r.register(file, tree)
+	case err == nil:
+		r.cfg.Files = append(r.cfg.Files, file)
+		r.add(tree)
+	case meantToRegister(file):
+		r.refused = append(r.refused, err)
+	default:
 		r.errs = append(r.errs, err)
+	}
+}
+
+// register adds a registration: all of it, or nothing.
+func (r *reader) register(file string, tree *hcl.Value) {
+	alone := newReader(&Config{})
+	alone.add(tree)
+	if len(alone.errs) > 0 {
+		r.refused = append(r.refused, alone.errs...)
 		return
 	}
-	r.cfg.Files = append(r.cfg.Files, file)
-	r.add(tree)
+	c := r.cfg
+	c.Files = append(c.Files, file)
+	c.Services, c.Checks = append(c.Services, alone.cfg.Services...), append(c.Checks, alone.cfg.Checks...)
+	r.warnings = append(r.warnings, alone.warnings...)
 }
 
 func (r *reader) readEnvironment(h Host) {

@@ -3,6 +3,7 @@ package agent
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -41,6 +42,9 @@ func Run(ctx context.Context, s config.Sources, b Build, stdout, stderr io.Write
 	for _, w := range warnings {
 		logs.logger().Warn(w.String(), "component", "config")
 	}
+	for _, err := range cfg.Refused {
+		logs.logger().Error("a file of services and checks is refused and left out; correct it and reload", "component", "config", "err", err)
+	}
 	if err := writePid(cfg.PidFile); err != nil {
 		return complain(stderr, err)
 	}
@@ -51,6 +55,9 @@ func Run(ctx context.Context, s config.Sources, b Build, stdout, stderr io.Write
 		next, warnings, err := config.Load(s)
 		for _, w := range warnings {
 			logs.logger().Warn(w.String(), "component", "config")
+		}
+		if err == nil { // what runs already is better than nothing in its place
+			err = errors.Join(next.Refused...)
 		}
 		return next, err
 	}})

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -88,4 +89,45 @@ func TestAutoReload(t *testing.T) {
 		t.Fatal(err)
 	}
 	has("web:8080")
+}
+
+// TestBadRegistrationFiles starts an agent among files that are wrong, each in another way: it runs with what is right, its log names
+// what is not, and validate had found it.
+func TestBadRegistrationFiles(t *testing.T) {
+	dir := t.TempDir()
+	bad := map[string]string{
+		"key.hcl":    "service {\n name = \"a\"\n prot = 80\n}",
+		"cut.hcl":    "service {\n name = \"b\"\n",
+		"comma.json": `{"service": {"name": "c", "port": 80,}}`,
+		"kind.json":  `{"service": {"name": "d", "kind": "proxy"}}`,
+		"check.hcl":  `check { name = "e" http = "ftp://x" interval = "5s" }`,
+		"script.hcl": `check { name = "f" args = ["true"] interval = "5s" }`,
+		"port.hcl":   `service { name = "g" port = 70000 }`,
+	}
+	all := map[string]string{"web.hcl": `service { name = "web" port = 80 }`, "agent.hcl": `data_dir = "/var/lib/parley"`}
+	maps.Copy(all, bad)
+	for name, text := range all {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	a := testutil.Dev(t, "-config-dir="+dir)
+	services, _, err := a.API.Agent().Services(t.Context(), nil)
+	if err != nil || len(services) != 1 || services["web"].Port != 80 {
+		t.Errorf("registered: %v, %v", services, err)
+	}
+	_, found, code := a.Run("validate", dir)
+	for name := range bad {
+		// What is refused only when it is registered is named by what it registers.
+		named := map[string]string{"kind.json": `service \"d\"`, "check.hcl": `check \"e\"`, "script.hcl": `check \"f\"`, "port.hcl": `service \"g\"`}[name]
+		if named == "" {
+			named = filepath.Join(dir, name)
+		}
+		if !strings.Contains(a.Log(), named) {
+			t.Errorf("the log does not name %s", named)
+		}
+		if named = strings.ReplaceAll(named, `\`, ""); code == 0 || !strings.Contains(found, named) {
+			t.Errorf("validate, status %d, does not name %s:\n%s", code, named, found)
+		}
+	}
 }

@@ -163,7 +163,7 @@ func (d *Decoder) decodeStruct(path string, v *Value, dst reflect.Value) error {
 }
 
 func (d *Decoder) field(path string, f Field, dst reflect.Value, known names, seen map[string]Field) error {
-	field, ok := known.fields[fold(f.Key)]
+	field, ok := known.fields[Fold(f.Key)]
 	if !ok {
 		return d.unknown(join(path, f.Key), f, known)
 	}
@@ -175,7 +175,11 @@ func (d *Decoder) field(path string, f Field, dst reflect.Value, known names, se
 	if d.Set != nil && f.Value.Kind != Null {
 		d.Set(inner, f.Pos)
 	}
-	return d.decode(inner, f.Value, dst.FieldByIndex(field.index))
+	to := dst.FieldByIndex(field.index)
+	if more, ok := known.fields[Fold(field.name+"s")]; ok && f.Value.Kind == List && f.Value.block && to.Kind() != reflect.Slice {
+		return Errorf(f.Value.Items[1].Pos, "%s is already set in line %d; several go into %s", inner, f.Value.Pos.Line, join(path, more.name))
+	}
+	return d.decode(inner, f.Value, to)
 }
 
 func (d *Decoder) unknown(path string, f Field, known names) error {

@@ -6,8 +6,8 @@ import (
 	"unicode"
 )
 
-// fold makes one spelling of local_bind_port, LocalBindPort and localbindport.
-func fold(key string) string {
+// Fold makes one spelling of local_bind_port, LocalBindPort and localbindport.
+func Fold(key string) string {
 	return strings.ReplaceAll(strings.ToLower(key), "_", "")
 }
 
@@ -36,11 +36,14 @@ func namesOf(t reflect.Type) names {
 		}
 		n.display = append(n.display, keys[0])
 		for _, key := range keys {
-			n.fields[fold(key)] = structField{name: keys[0], index: f.Index}
+			n.fields[Fold(key)] = structField{name: keys[0], index: f.Index}
 		}
 	}
 	return n
 }
+
+// Keys lists the keys that a struct knows, one spelling of each.
+func Keys(t reflect.Type) []string { return namesOf(t).display }
 
 // isEmbedded tells a struct whose fields are spoken of as the outer one's own.
 func isEmbedded(f reflect.StructField) bool {
@@ -88,10 +91,10 @@ func Nearest(key string, known []string) string {
 	if len(key) > longest {
 		return ""
 	}
-	key = fold(key)
+	key = Fold(key)
 	best, bestDistance := "", 1+max(1, len(key)/3)
 	for _, name := range known {
-		if d := distance(key, fold(name)); d < bestDistance {
+		if d := distance(key, Fold(name)); d < bestDistance {
 			best, bestDistance = name, d
 		}
 	}
