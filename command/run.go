@@ -55,7 +55,7 @@ func commands(program string) []*cli.Command {
 	return []*cli.Command{
 		servicesCommand(), catalogCommand(), dnsCommand(), maintCommand(),
 		intentionCommand(), connectCommand(), configCommand(),
-		kvCommand(), lockCommand(), eventCommand(), watchCommand(),
+		kvCommand(), lockCommand(), eventCommand(), execCommand(), watchCommand(),
 		membersCommand(), rttCommand(), joinCommand(), leaveCommand(), forceLeaveCommand(), operatorCommand(), keyringCommand(), snapshotCommand(), infoCommand(), monitorCommand(), reloadCommand(),
 		agentCommand(program), validateCommand(), keygenCommand(), tlsCommand(), versionCommand(),
 	}

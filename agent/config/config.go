@@ -87,6 +87,7 @@ type Config struct {
 	DiscardCheckOutput      bool
 	EnableScriptChecks      bool
 	EnableLocalScriptChecks bool
+	DisableRemoteExec       bool
 	EnableAgentTLSForChecks bool
 
 	// What it serves.
@@ -335,6 +336,7 @@ func Default() *Config {
 			GRPCKeepaliveInterval: 30 * time.Second,
 			GRPCKeepaliveTimeout:  20 * time.Second,
 		},
+		DisableRemoteExec:     true, // whoever may use exec could do anything on the host
 		RaftSnapshotThreshold: 16384,
 		RaftSnapshotInterval:  30 * time.Second,
 		RaftTrailingLogs:      10240,

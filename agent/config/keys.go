@@ -66,7 +66,6 @@ var inert = map[string]string{
 	"connect.enable_mesh_gateway_wan_federation":       notYet,
 	"connect.enable_serverless_plugin":                 notYet,
 	"connect.ca_config_refresh":                        notYet,
-	"disable_remote_exec":                              notYet,
 	"partition":                                        notYet,
 	"peering":                                          notYet,
 	"primary_gateways":                                 notYet,

@@ -100,7 +100,7 @@ func New(ctx context.Context, o Options) (*Agent, error) {
 	}
 	steps := []func() error{
 		a.refuse, a.openData, a.openTLS, a.openListeners, a.startMetrics,
-		a.startGossip, a.startServing, a.startLocal, a.startMesh, a.startDNS, a.startHTTP, a.startWatches,
+		a.startGossip, a.startServing, a.startLocal, a.startMesh, a.startDNS, a.startHTTP, a.startWatches, a.startRemoteExec,
 	}
 	for _, step := range steps {
 		if err := step(); err != nil {
