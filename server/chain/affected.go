@@ -42,25 +42,30 @@ func References(e api.ConfigEntry) []string {
 	return slices.DeleteFunc(names, func(n string) bool { return n == "" || n == e.EntryName() })
 }
 
-// Affected returns the services, by name, whose chains may change with what is said of one: itself, and those that lead to it
-// by any number of steps. The entries are all those of RoutingKinds; others are passed over.
-func Affected(service string, entries iter.Seq[api.ConfigEntry]) []string {
+// Affected returns the services whose chains may change with what is said of some, each with the one of those by which it may:
+// themselves, and those that lead to them by any number of steps. The entries are all those of RoutingKinds; others are passed
+// over.
+func Affected(services []string, entries iter.Seq[api.ConfigEntry]) map[string]string {
 	from := map[string][]string{}
 	for e := range entries {
 		for _, to := range References(e) {
 			from[to] = append(from[to], e.EntryName())
 		}
 	}
-	found := map[string]bool{service: true}
-	out := []string{service}
-	for i := 0; i < len(out); i++ {
-		for _, name := range from[out[i]] {
-			if !found[name] {
-				found[name] = true
-				out = append(out, name)
+	by := make(map[string]string, len(services))
+	next := slices.Clone(services)
+	for _, name := range services {
+		by[name] = name
+	}
+	for len(next) > 0 {
+		name := next[0]
+		next = next[1:]
+		for _, f := range from[name] {
+			if _, found := by[f]; !found {
+				by[f] = by[name]
+				next = append(next, f)
 			}
 		}
 	}
-	slices.Sort(out)
-	return out
+	return by
 }

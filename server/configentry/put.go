@@ -4,10 +4,11 @@ import (
 	"encoding/json"
 	"maps"
 	"net/http"
+	"time"
 
 	"github.com/parleymesh/parley/api"
-	"github.com/parleymesh/parley/server/chain"
 	"github.com/parleymesh/parley/server/state"
+	"github.com/parleymesh/parley/server/verb"
 )
 
 // Put writes an entry, over one of its kind and name. With CAS it does so only if the entry's ModifyIndex is still that one
@@ -15,6 +16,8 @@ import (
 type Put struct {
 	Entry []byte  // the public JSON, which names its own kind
 	CAS   *uint64 `json:",omitempty"`
+	// Now is the leader's clock, for entries whose status tells since when something holds.
+	Now time.Time `json:",omitzero"`
 
 	err error // why there is no Entry
 }
@@ -59,25 +62,24 @@ func (p Put) Needs(*state.Tx) []api.Permission {
 	return permissions(e.EntryKind(), e.EntryName(), api.Write)
 }
 
+// Stamp implements verb.Stamped.
+func (p Put) Stamp(s verb.Stamp) verb.Command {
+	if e, err := p.entry(); err == nil && binds(e.EntryKind()) {
+		p.Now = s.Time
+	}
+	return p
+}
+
 // Apply implements verb.Command.
 func (p Put) Apply(tx *state.Tx) (any, error) {
 	e, err := p.entry()
 	if err != nil {
 		return nil, err
 	}
-	if err := validate(e); err != nil {
-		return nil, err
-	}
-	old := state.ConfigEntry(tx, e.EntryKind(), e.EntryName())
-	if p.CAS != nil && *p.CAS != modifyIndex(old) {
+	if p.CAS != nil && *p.CAS != modifyIndex(state.ConfigEntry(tx, e.EntryKind(), e.EntryName())) {
 		return false, nil
 	}
-	if err := admit(tx, e); err != nil {
-		return nil, err
-	}
-	normalize(e)
-	state.PutConfigEntry(tx, e)
-	return true, nil
+	return true, propose(tx, change{entryKey{e.EntryKind(), e.EntryName()}, e}).carryOut(p.Now)
 }
 
 // modifyIndex is 0 for an entry that is not there.
@@ -104,37 +106,6 @@ func normalize(e api.ConfigEntry) {
 	if c := e.Common(); c.Partition == api.DefaultTenant {
 		c.Partition = ""
 	}
-}
-
-// admit judges an entry beside those that stand.
-func admit(tx *state.Tx, e api.ConfigEntry) error {
-	switch e := e.(type) {
-	case *api.ServiceIntentions:
-		if err := checkLegacy(e, state.ServiceIntentions(tx, e.Name)); err != nil {
-			return err
-		}
-		return chain.CheckPermissions(e, chain.Protocol(state.ServiceDefaults(tx, e.Name), state.ProxyDefaults(tx)))
-	case *api.ServiceDefaults:
-		return admitServiceDefaults(tx, e.Name, e)
-	case *api.ProxyDefaults:
-		return admitProxyDefaults(tx, e)
-	}
-	return nil
-}
-
-// admitServiceDefaults refuses defaults, nil for their absence, that take HTTP from a service whose intentions need it.
-func admitServiceDefaults(tx *state.Tx, service string, e *api.ServiceDefaults) error {
-	return chain.CheckPermissions(state.ServiceIntentions(tx, service), chain.Protocol(e, state.ProxyDefaults(tx)))
-}
-
-// admitProxyDefaults is admitServiceDefaults for all services that rely on the defaults of all proxies.
-func admitProxyDefaults(tx *state.Tx, e *api.ProxyDefaults) error {
-	for _, i := range state.AllIntentions(tx) {
-		if err := chain.CheckPermissions(i, chain.Protocol(state.ServiceDefaults(tx, i.Name), e)); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // checkLegacy refuses to have the fields set that only the intention API by id sets. An entry may repeat them, so that what

@@ -105,6 +105,9 @@ func put(tx *state.Tx, e *api.ServiceIntentions) error {
 	if err := state.CheckIntentions(e); err != nil {
 		return err
 	}
+	if err := state.CheckProviders(e, func(name string) bool { return state.HasJWTProvider(tx, name) }); err != nil {
+		return err
+	}
 	if err := chain.CheckPermissions(e, chain.Protocol(state.ServiceDefaults(tx, e.Name), state.ProxyDefaults(tx))); err != nil {
 		return err
 	}

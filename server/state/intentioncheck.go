@@ -128,17 +128,59 @@ func checkPermission(path string, p *api.IntentionPermission) error {
 	return checkHTTP(path+".HTTP", p.HTTP)
 }
 
-// checkJWT refuses every provider: there are none yet whose token could be verified.
+// checkJWT judges a requirement by itself. Whether its providers are there is CheckProviders' to say.
 func checkJWT(path string, j *api.IntentionJWT) error {
 	switch {
 	case j == nil:
 		return nil
 	case len(j.Providers) == 0:
 		return refuse("%s.Providers must not be empty", path)
-	case j.Providers[0].Name == "":
-		return refuse("%s.Providers[0].Name is required", path)
 	}
-	return refuse("%s.Providers[0]: Referenced JWT Provider does not exist. Provider Name: %s", path, j.Providers[0].Name)
+	for i, p := range j.Providers {
+		if p.Name == "" {
+			return refuse("%s.Providers[%d].Name is required", path, i)
+		}
+		for k, c := range p.VerifyClaims {
+			if len(c.Path) == 0 || slices.Contains(c.Path, "") {
+				return refuse("%s.Providers[%d].VerifyClaims[%d].Path must name the claim, and have no empty part", path, i, k)
+			}
+		}
+	}
+	return nil
+}
+
+// CheckProviders refuses intentions, which may be nil, that ask for tokens of a JWT provider that is not there.
+func CheckProviders(e *api.ServiceIntentions, there func(name string) bool) error {
+	if e == nil {
+		return nil
+	}
+	check := func(path string, j *api.IntentionJWT) error {
+		if j == nil {
+			return nil
+		}
+		for i, p := range j.Providers {
+			if !there(p.Name) {
+				return refuse("%s.Providers[%d]: Referenced JWT Provider does not exist. Provider Name: %s", path, i, p.Name)
+			}
+		}
+		return nil
+	}
+	if err := check("JWT", e.JWT); err != nil {
+		return err
+	}
+	for i, s := range e.Sources {
+		for k, p := range s.Permissions {
+			if err := check(fmt.Sprintf("Sources[%d].Permissions[%d].JWT", i, k), p.JWT); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// HasJWTProvider tells whether there is a JWT provider of the name.
+func HasJWTProvider(tx *Tx, name string) bool {
+	return ConfigEntry(tx, api.KindJWTProvider, name) != nil
 }
 
 // httpMethods are the methods that an intention may name.
