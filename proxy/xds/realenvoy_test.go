@@ -274,3 +274,5 @@ func TestEnvoyLogsWhoCalledAndByWhichRule(t *testing.T) {
 		return nil
 	})
 }
+
+func TestEnvoyHTTP(t *testing.T) { meshcases.RunHTTP(t, newEnvoys(t)) }

@@ -397,7 +397,7 @@ func upstreamMoves(w *World) {
 			t, instance := target("db", subset), w.DBInstance()
 			clear(s.Endpoints)
 			AddTarget(s, t, instance)
-			s.Upstreams[0].Chain = chain(t)
+			s.Upstreams[0].Chain = plainChain("tcp", t)
 			// Where it is found stays the same; only the name by which it is called changes.
 			AddTarget(s, target("db", ""), instance)
 		})

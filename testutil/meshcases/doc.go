@@ -3,6 +3,7 @@
 package meshcases
 
 import (
+	"cmp"
 	"testing"
 	"time"
 
@@ -28,5 +29,19 @@ type Case struct {
 func Run(t *testing.T, d Dataplane) {
 	for _, c := range Cases {
 		t.Run(c.Name, func(t *testing.T) { c.Run(NewWorld(t, d)) })
+	}
+}
+
+// HTTPCase is one thing that a data plane must do that knows requests.
+type HTTPCase struct {
+	Name     string
+	Protocol string // empty: http
+	Run      func(w *HTTPWorld)
+}
+
+// RunHTTP runs all cases of data planes that know requests.
+func RunHTTP(t *testing.T, d Dataplane) {
+	for _, c := range HTTPCases {
+		t.Run(c.Name, func(t *testing.T) { c.Run(NewHTTPWorld(t, d, cmp.Or(c.Protocol, "http"))) })
 	}
 }

@@ -3,6 +3,7 @@ package meshcases
 import (
 	"context"
 	"maps"
+	"math/rand/v2"
 	"net"
 	"slices"
 	"testing"
@@ -37,14 +38,21 @@ type World struct {
 // NewWorld returns a world whose sidecars are not started yet.
 func NewWorld(t testing.TB, d Dataplane) *World {
 	t.Helper()
-	w := &World{
-		T: t, Dataplane: d, Source: NewSource(), Authority: NewAuthority(t), DB: NewApp(t, ""), snapshots: map[string]*snapshot.Snapshot{},
-	}
+	app := NewApp(t, "")
+	w := newWorld(t, d, "tcp", app.Addr.Port)
+	w.DB = app
+	return w
+}
+
+// newWorld returns a world in which everything speaks a protocol, and in which db is on a port of this host.
+func newWorld(t testing.TB, d Dataplane, protocol string, app int) *World {
+	t.Helper()
+	w := &World{T: t, Dataplane: d, Source: NewSource(), Authority: NewAuthority(t), snapshots: map[string]*snapshot.Snapshot{}}
 	ports := FreePorts(t, 4)
 	local, public := address(ports[0]), address(ports[1])
 	w.Upstream, w.Public = local.String(), public.String()
-	web := w.sidecar(WebProxy, "web", address(ports[2]), address(ports[3]))
-	db := w.sidecar(DBProxy, "db", public, address(w.DB.Addr.Port))
+	web := w.sidecar(WebProxy, "web", protocol, address(ports[2]), address(ports[3]))
+	db := w.sidecar(DBProxy, "db", protocol, public, address(app))
 	db.Policy.Rules = []snapshot.Rule{Allow("web")}
 	AddUpstream(web, "db", "db", local, snapshot.Instance{
 		Node: "node-1", ID: DBProxy, Address: public, Health: api.Passing, Weight: 1,
@@ -150,9 +158,9 @@ func Deny(source string) snapshot.Rule {
 }
 
 // sidecar returns the snapshot of a sidecar without upstreams whom nobody may call.
-func (w *World) sidecar(id, service string, public, app snapshot.Address) *snapshot.Snapshot {
+func (w *World) sidecar(id, service, protocol string, public, app snapshot.Address) *snapshot.Snapshot {
 	return &snapshot.Snapshot{
-		ProxyID: id, Datacenter: Datacenter, Service: service, Protocol: "tcp", LocalApp: app, Public: public,
+		ProxyID: id, Datacenter: Datacenter, Service: service, Protocol: protocol, LocalApp: app, Public: public,
 		Proxy: api.Service{
 			Kind: api.KindConnectProxy, ID: id, Service: service + "-sidecar-proxy", Port: public.Port,
 			Proxy: &api.Proxy{DestinationServiceName: service},
@@ -169,7 +177,7 @@ func AddUpstream(s *snapshot.Snapshot, service, subset string, local snapshot.Ad
 		subset = ""
 	}
 	t := target(service, subset)
-	s.Upstreams = append(s.Upstreams, snapshot.Upstream{ID: service + subset, Name: service, Local: local, Chain: chain(t)})
+	s.Upstreams = append(s.Upstreams, snapshot.Upstream{ID: service + subset, Name: service, Local: local, Chain: plainChain(s.Protocol, t)})
 	AddTarget(s, t, instances...)
 }
 
@@ -186,11 +194,11 @@ func target(service, subset string) api.Target {
 	return api.Target{ID: id, Name: id, Service: service, ServiceSubset: subset, Namespace: "default", Partition: "default", Datacenter: Datacenter}
 }
 
-// chain leads to one target.
-func chain(t api.Target) *api.DiscoveryChain {
+// plainChain leads to one target.
+func plainChain(protocol string, t api.Target) *api.DiscoveryChain {
 	start := "resolver:" + t.ID
 	return &api.DiscoveryChain{
-		ServiceName: t.Service, Namespace: "default", Partition: "default", Datacenter: Datacenter, Protocol: "tcp", StartNode: start,
+		ServiceName: t.Service, Namespace: "default", Partition: "default", Datacenter: Datacenter, Protocol: protocol, StartNode: start,
 		Nodes: map[string]api.DiscoveryNode{start: {Type: api.DiscoveryNodeResolver, Name: t.ID, Resolver: &api.DiscoveryResolver{
 			Target: t.ID, ConnectTimeout: api.Duration(5 * time.Second),
 		}}},
@@ -198,19 +206,24 @@ func chain(t api.Target) *api.DiscoveryChain {
 	}
 }
 
-// FreePorts returns ports of 127.0.0.1 on which nothing listens.
+// FreePorts returns ports of 127.0.0.1 on which nothing listens. They are below those that the system gives to outgoing connections,
+// one of which would take a port in the moment before its sidecar does.
 func FreePorts(t testing.TB, n int) []int {
 	t.Helper()
+	const from, below = 12000, 32000
 	var ports []int
-	for range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
+	for range 1000 {
+		l, err := net.Listen("tcp", address(from+rand.IntN(below-from)).String())
 		if err != nil {
-			t.Fatal(err)
+			continue
 		}
 		defer l.Close() // not before all are found, so that no two are the same
-		ports = append(ports, l.Addr().(*net.TCPAddr).Port)
+		if ports = append(ports, l.Addr().(*net.TCPAddr).Port); len(ports) == n {
+			return ports
+		}
 	}
-	return ports
+	t.Fatal("no free ports")
+	return nil
 }
 
 func address(port int) snapshot.Address { return snapshot.Address{Host: "127.0.0.1", Port: port} }
