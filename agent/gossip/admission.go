@@ -16,6 +16,7 @@ import (
 // member; a refusal ends the join on either side. The alive messages that come with gossip are judged one by one, while
 // memberlist holds its lock: so that one looks at the latest view only, and waits for nothing.
 type admission struct {
+	kind                 *kind
 	name, id, datacenter string
 	addr                 netip.AddrPort
 	view                 *atomic.Pointer[view]
@@ -57,7 +58,11 @@ func (a *admission) NotifyMerge(nodes []*memberlist.Node) error {
 		}
 		return err
 	}
-	return nil
+	err := a.oneCluster(nodes)
+	if err != nil && a.joining.Load() == 0 && a.limit.allow("merge "+err.Error()) {
+		a.log.Warn("another pool is refused", "err", err)
+	}
+	return err
 }
 
 // NotifyAlive judges one agent of which a member tells, or which tells of itself.
@@ -91,7 +96,7 @@ func (a *admission) nameOfOurs(n *memberlist.Node) error {
 func (a *admission) stranger(n *memberlist.Node) (candidate, error) {
 	addr, ok := netip.AddrFromSlice(n.Addr)
 	c := candidate{name: n.Name, addr: netip.AddrPortFrom(addr.Unmap(), n.Port)}
-	if err := validName(n.Name); err != nil {
+	if err := validName(n.Name, a.kind.longest); err != nil {
 		return c, fmt.Errorf("an agent at %s has no proper name: %w", c.addr, err)
 	}
 	if !ok {
@@ -109,13 +114,34 @@ func (a *admission) stranger(n *memberlist.Node) (candidate, error) {
 		return c, fmt.Errorf("%s speaks versions %d to %d of our gossip and this agent %d to %d: run releases that are closer to one another",
 			c, oldest, newest, protoMin, proto)
 	}
-	if dc := tags[tagDC]; dc != a.datacenter {
-		return c, fmt.Errorf("%s is of datacenter %q and this agent of %q: join agents of the same datacenter", c, dc, a.datacenter)
+	if err := a.placed(c, tags); err != nil {
+		return c, err
 	}
 	if c.id == "" {
 		return c, fmt.Errorf("%s has no node id", c)
 	}
 	return c, nil
+}
+
+// placed judges whether an agent belongs into such a pool.
+func (a *admission) placed(c candidate, tags map[string]string) error {
+	dc, wan := tags[tagDC], tags[tagPool] == WAN
+	switch {
+	case a.kind.name == WAN && tags[tagServer] != "1":
+		return fmt.Errorf("%s of datacenter %q is no server: only servers join other datacenters, give the address of one", c, dc)
+	case a.kind.name == WAN && !wan:
+		return fmt.Errorf("%s answers for the agents of datacenter %q alone: give the port at which it meets other datacenters, %d unless %s is set there",
+			c, dc, a.kind.port, a.kind.portKey)
+	case a.kind.name == WAN && c.name != a.kind.memberName(strings.TrimSuffix(c.name, "."+dc), dc):
+		return fmt.Errorf("%s is of datacenter %q, and its name does not end in that", c, dc)
+	case a.kind.name == LAN && wan:
+		return fmt.Errorf("%s answers for the servers of all datacenters: give the port at which it meets the agents of its own, %d unless %s is set there",
+			c, a.kind.port, a.kind.portKey)
+	case a.kind.name == LAN && dc != a.datacenter:
+		return fmt.Errorf("%s is of datacenter %q and this agent of %q: join agents of the same datacenter; datacenters meet at their servers (retry_join_wan, join -wan)",
+			c, dc, a.datacenter)
+	}
+	return nil
 }
 
 // foreign says what the agent of another program seems to be.

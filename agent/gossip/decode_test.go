@@ -78,7 +78,7 @@ func FuzzDecodeMeta(f *testing.F) {
 		}
 		m := decode(serf.Member{Name: "a", Addr: net.IP(meta), Tags: tags})
 		m.apiMember()
-		judge := &admission{name: "b", id: "b", datacenter: "dc1", addr: netip.MustParseAddrPort("10.0.0.1:1"), limit: newLimiter()}
+		judge := &admission{kind: kinds[LAN], name: "b", id: "b", datacenter: "dc1", addr: netip.MustParseAddrPort("10.0.0.1:1"), limit: newLimiter()}
 		_, _ = judge.stranger(&memberlist.Node{Name: "a", Meta: meta})
 	})
 }
@@ -88,7 +88,7 @@ func FuzzSplitAddr(f *testing.F) {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, addr string) {
-		host, port, err := splitAddr(addr)
+		host, port, err := splitAddr(addr, DefaultPort)
 		if err == nil && (host == "" || port == 0) {
 			t.Errorf("%q is %q port %d", addr, host, port)
 		}

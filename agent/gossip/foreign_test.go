@@ -82,7 +82,7 @@ func TestDouble(t *testing.T) {
 	}
 	var v atomic.Pointer[view]
 	a := &admission{
-		name: "self", id: id(1), datacenter: "dc1", addr: mustAddrPort("10.0.0.1:8301"), view: &v, limit: newLimiter(),
+		kind: kinds[LAN], name: "self", id: id(1), datacenter: "dc1", addr: mustAddrPort("10.0.0.1:8301"), view: &v, limit: newLimiter(),
 		log: silent(),
 	}
 	if err := a.double(candidate{"a", id(2), mustAddrPort("10.0.0.2:8301")}); err != nil {
@@ -121,7 +121,7 @@ func TestDouble(t *testing.T) {
 }
 
 func TestNamesFromTheNetwork(t *testing.T) {
-	a := &admission{name: "self", id: id(1), datacenter: "dc1", limit: newLimiter(), log: silent()}
+	a := &admission{kind: kinds[LAN], name: "self", id: id(1), datacenter: "dc1", limit: newLimiter(), log: silent()}
 	meta := encodeMeta(map[string]string{"product": "parley", "proto": "1", "proto_min": "1", "dc": "dc1", "id": id(2)})
 	for name, ok := range map[string]bool{
 		"web-1": true, "web_1.example.org": true, "": false, "a b": false, "a/b": false, "a\nalive: b 10.0.0.1:1": false,

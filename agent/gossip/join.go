@@ -124,7 +124,7 @@ func (p *Pool) targets(ctx context.Context, addr string) ([]target, error) {
 	if strings.Contains(addr, "provider=") {
 		return nil, errCloud
 	}
-	host, port, err := splitAddr(addr)
+	host, port, err := splitAddr(addr, p.opts.kind.port)
 	if err != nil {
 		return nil, err
 	}
@@ -148,13 +148,13 @@ func (p *Pool) targets(ctx context.Context, addr string) ([]target, error) {
 }
 
 // splitAddr parts an address into host and port. An IPv6 address needs brackets only where a port follows.
-func splitAddr(addr string) (host string, port uint16, err error) {
+func splitAddr(addr string, otherwise int) (host string, port uint16, err error) {
 	addr = strings.TrimSpace(addr)
 	if ip, err := netip.ParseAddr(strings.Trim(addr, "[]")); err == nil {
-		return ip.String(), DefaultPort, nil
+		return ip.String(), uint16(otherwise), nil
 	}
 	if !strings.Contains(addr, ":") {
-		addr = net.JoinHostPort(addr, strconv.Itoa(DefaultPort))
+		addr = net.JoinHostPort(addr, strconv.Itoa(otherwise))
 	}
 	host, text, err := net.SplitHostPort(addr)
 	if err != nil || host == "" || strings.ContainsAny(host, "/ \t\n") {
@@ -208,11 +208,12 @@ func (p *Pool) joinOne(ctx context.Context, a netip.AddrPort) error {
 		defer p.joining.Add(-1)
 		// What was told before the join is of no interest to this agent.
 		_, err := p.serf.Join([]string{a.String()}, true)
+		p.refresh() // what is joined next is judged by who is there now
 		result <- err
 	}()
 	select {
 	case err := <-result:
-		return reason(err, a)
+		return p.opts.kind.reason(err, a)
 	case <-ctx.Done():
 		return ctx.Err()
 	}
@@ -227,7 +228,7 @@ const (
 )
 
 // reason makes of memberlist's error what an operator can act on.
-func reason(err error, a netip.AddrPort) error {
+func (k *kind) reason(err error, a netip.AddrPort) error {
 	if err == nil {
 		return nil
 	}
@@ -236,13 +237,13 @@ func reason(err error, a netip.AddrPort) error {
 		err = many.Errors[0]
 	}
 	text := strings.TrimPrefix(err.Error(), fmt.Sprintf("failed to join %s: ", a))
-	if advice := advice(text); advice != "" {
+	if advice := k.advice(text); advice != "" {
 		return fmt.Errorf("%s (%s)", advice, text)
 	}
 	return errors.New(text)
 }
 
-func advice(text string) string {
+func (k *kind) advice(text string) string {
 	switch {
 	case strings.Contains(text, signOnlyTheirs):
 		return "it encrypts gossip and this agent has no key: set encrypt (-encrypt) as there"
@@ -251,10 +252,10 @@ func advice(text string) string {
 	case strings.Contains(text, signWrongKey):
 		return "its encryption key is another: set the same encrypt (-encrypt) in both"
 	case strings.Contains(text, "received invalid msgType"), strings.Contains(text, "unexpected EOF"):
-		return fmt.Sprintf("what answers there does not speak gossip: give the gossip port, %d unless ports.serf_lan is set", DefaultPort)
+		return fmt.Sprintf("what answers there does not speak gossip: give the gossip port, %d unless %s is set", k.port, k.portKey)
 	case text == "EOF", strings.Contains(text, "connection reset"), strings.Contains(text, "broken pipe"):
-		return fmt.Sprintf("it hung up: either that is not the gossip port (%d unless ports.serf_lan is set), or it does not allow this host (serf_lan_allowed_cidrs)",
-			DefaultPort)
+		return fmt.Sprintf("it hung up: either that is not the gossip port (%d unless %s is set), or it does not allow this host (%s)",
+			k.port, k.portKey, k.cidrs)
 	case strings.HasSuffix(text, "i/o timeout"):
 		return "nobody answers: is the host up, and may TCP and UDP pass to that port?"
 	}
@@ -326,7 +327,7 @@ func (p *Pool) sayJoined(log *slog.Logger, others int) {
 			servers++
 		}
 	}
-	if servers == 0 {
+	if servers == 0 && p.opts.kind.name == LAN {
 		log.Warn("joined, but no member is a server: this agent can answer nothing until one joins, add a server's address to retry_join",
 			"answered", others, "members", members)
 		return

@@ -146,7 +146,7 @@ func TestSplitAddr(t *testing.T) {
 		"a/10.0.0.1:1":     "",
 		"http://a:1":       "",
 	} {
-		host, port, err := splitAddr(in)
+		host, port, err := splitAddr(in, DefaultPort)
 		if err != nil {
 			host = ""
 		} else {

@@ -87,25 +87,37 @@ func (p *Pool) keys(ask func(*serf.KeyManager, *serf.KeyRequestOptions) (*serf.K
 		in = &serf.KeyResponse{}
 	}
 	out := api.KeyringResponse{
-		Datacenter: p.opts.Datacenter, Messages: in.Messages, Keys: in.Keys, PrimaryKeys: in.PrimaryKeys, NumNodes: in.NumNodes,
+		WAN: p.opts.kind.name == WAN, Datacenter: p.opts.Datacenter,
+		Messages: in.Messages, Keys: in.Keys, PrimaryKeys: in.PrimaryKeys, NumNodes: in.NumNodes,
 	}
 	if err != nil {
-		return out, keysError(p.opts.Datacenter, err, in.Messages)
+		return out, p.keysError(err, in.Messages)
 	}
 	return out, nil
 }
 
-// keysError lists what went wrong as the public API does, and which member says what.
-func keysError(datacenter string, err error, messages map[string]string) error {
-	said := []string{fmt.Sprintf("%s (LAN) error: %v", datacenter, err)}
+// KeysError is what went wrong with keys: first in which pool, then which member says what.
+type KeysError []string
+
+// Error lists it as the public API does.
+func (e KeysError) Error() string {
+	noun := "errors"
+	if len(e) == 1 {
+		noun = "error"
+	}
+	return fmt.Sprintf("%d %s occurred:\n\t* %s\n\n", len(e), noun, strings.Join(e, "\n\t* "))
+}
+
+func (p *Pool) keysError(err error, messages map[string]string) KeysError {
+	pool := "WAN"
+	if p.opts.kind.name == LAN {
+		pool = p.opts.Datacenter + " (LAN)"
+	}
+	said := KeysError{fmt.Sprintf("%s error: %v", pool, err)}
 	for _, node := range slices.Sorted(maps.Keys(messages)) {
 		said = append(said, node+": "+messages[node])
 	}
-	noun := "errors"
-	if len(said) == 1 {
-		noun = "error"
-	}
-	return api.Errorf(http.StatusInternalServerError, "%d %s occurred:\n\t* %s\n\n", len(said), noun, strings.Join(said, "\n\t* "))
+	return said
 }
 
 // saveKeys keeps this agent's keys, the one that encrypts first, if they are others than those kept. What fails is tried again.

@@ -187,7 +187,7 @@ func TestBadOptions(t *testing.T) {
 		"a short key":    {func(o *Options) { o.EncryptKeys = [][]byte{{1}} }, "encryption key 1 has 1 bytes"},
 		"no RPC port":    {func(o *Options) { o.Server = true }, "RPC port"},
 		"a bad RPC addr": {func(o *Options) { o.Server, o.RPCAddr = true, "here" }, "host:port"},
-		"WAN":            {func(o *Options) { o.Pool = "wan" }, "wan"},
+		"another pool":   {func(o *Options) { o.Pool = "man" }, `"man"`},
 		"nowhere":        {func(o *Options) { o.Bind = netip.AddrPort{} }, "bind"},
 		"everywhere":     {func(o *Options) { o.Bind = mustAddrPort("[::]:0") }, "advertise_addr"},
 		"too much to say": {

@@ -32,6 +32,7 @@ type Member struct {
 	Expect   int    // with how many it wants to found a cluster; 0 when it belongs to one
 	NonVoter bool
 	Ports    Ports
+	WANHost  string // its address in the WAN pool, for members of the LAN pool
 
 	Meta map[string]string // of the local member alone
 	Tags map[string]string // as they travel
@@ -69,6 +70,7 @@ func decode(s serf.Member) Member {
 	m.Ports = Ports{
 		GRPC: number(s.Tags[tagGRPC], 1<<16), GRPCTLS: number(s.Tags[tagGRPCTLS], 1<<16), WAN: number(s.Tags[tagWAN], 1<<16),
 	}
+	m.WANHost = cmp.Or(s.Tags[tagWANHost], m.Addr.Addr().String())
 	return m
 }
 

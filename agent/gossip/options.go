@@ -18,15 +18,9 @@ import (
 	"github.com/hashicorp/serf/serf"
 )
 
-// LAN is the pool of all agents of one datacenter. The pool of the servers of all datacenters comes later.
-const LAN = "lan"
-
-// DefaultPort is where agents listen for the gossip of their datacenter, and what is dialled where no port is given.
-const DefaultPort = 8301
-
 // Options is what a Pool is made of. Start from Default.
 type Options struct {
-	Pool string // LAN
+	Pool string // LAN or WAN
 
 	// Who this agent is. All of it travels in the tags, which fit into memberlist.MetaMaxSize bytes, but for Meta: that
 	// is seen at the local member alone.
@@ -42,7 +36,9 @@ type Options struct {
 	PeerVersion     string // the one that the public API shows, as 1.21.4
 	ACLs            bool   // whether they are on
 	Ports           Ports
-	Meta            map[string]string
+	// WANHost is where a server is in the WAN pool, if that is not the address at which it is in the LAN pool.
+	WANHost string
+	Meta    map[string]string
 
 	// Bind is where to listen. Port 0 takes a free one.
 	Bind netip.AddrPort
@@ -79,6 +75,8 @@ type Options struct {
 	// Resolve finds the addresses of a name; nil asks the system.
 	Resolve func(ctx context.Context, host string) ([]netip.Addr, error)
 	Logger  *slog.Logger
+
+	kind *kind // that of Pool
 }
 
 // Ports are those of a server that the public API shows among the tags; 0: closed.
@@ -101,13 +99,7 @@ func Default() Options {
 		EncryptVerifyIncoming: true,
 		EncryptVerifyOutgoing: true,
 		ReconnectTimeout:      72 * time.Hour, // a member that failed may come back from a long weekend
-		Timing:                defaultTiming,
 	}
-}
-
-var defaultTiming = Timing{
-	GossipNodes: 3, GossipInterval: 200 * time.Millisecond, ProbeInterval: time.Second, ProbeTimeout: 500 * time.Millisecond,
-	SuspicionMult: 4, RetransmitMult: 4,
 }
 
 const (
@@ -115,23 +107,25 @@ const (
 	broadcastTimeout = 3 * time.Second
 	// streamTimeout bounds an exchange of all that two agents know.
 	streamTimeout = 10 * time.Second
-	// maxNodeName is that of the configuration.
-	maxNodeName = 255
 )
 
 func (o *Options) complete() error {
-	if o.Pool = cmp.Or(o.Pool, LAN); o.Pool != LAN {
-		return fmt.Errorf("gossip: there is no pool %q yet, only %q", o.Pool, LAN)
+	o.Pool = cmp.Or(o.Pool, LAN)
+	k := kinds[o.Pool]
+	switch {
+	case k == nil:
+		return fmt.Errorf("gossip: there is no pool %q, only %q and %q", o.Pool, LAN, WAN)
+	case k.name == WAN && !o.Server:
+		return errors.New("gossip: only servers are in the WAN pool")
 	}
-	d := Default()
 	t := &o.Timing
-	t.GossipNodes = cmp.Or(t.GossipNodes, d.Timing.GossipNodes)
-	t.GossipInterval = cmp.Or(t.GossipInterval, d.Timing.GossipInterval)
-	t.ProbeInterval = cmp.Or(t.ProbeInterval, d.Timing.ProbeInterval)
-	t.ProbeTimeout = cmp.Or(t.ProbeTimeout, d.Timing.ProbeTimeout)
-	t.SuspicionMult = cmp.Or(t.SuspicionMult, d.Timing.SuspicionMult)
-	t.RetransmitMult = cmp.Or(t.RetransmitMult, d.Timing.RetransmitMult)
-	o.ReconnectTimeout = cmp.Or(o.ReconnectTimeout, d.ReconnectTimeout)
+	t.GossipNodes = cmp.Or(t.GossipNodes, k.timing.GossipNodes)
+	t.GossipInterval = cmp.Or(t.GossipInterval, k.timing.GossipInterval)
+	t.ProbeInterval = cmp.Or(t.ProbeInterval, k.timing.ProbeInterval)
+	t.ProbeTimeout = cmp.Or(t.ProbeTimeout, k.timing.ProbeTimeout)
+	t.SuspicionMult = cmp.Or(t.SuspicionMult, k.timing.SuspicionMult)
+	t.RetransmitMult = cmp.Or(t.RetransmitMult, k.timing.RetransmitMult)
+	o.ReconnectTimeout = cmp.Or(o.ReconnectTimeout, Default().ReconnectTimeout)
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -140,11 +134,15 @@ func (o *Options) complete() error {
 			return net.DefaultResolver.LookupNetIP(ctx, "ip", host)
 		}
 	}
-	return o.validate()
+	if err := o.validate(); err != nil {
+		return err
+	}
+	o.kind, o.NodeName = k, k.memberName(o.NodeName, o.Datacenter)
+	return nil
 }
 
 func (o *Options) validate() error {
-	if err := validName(o.NodeName); err != nil {
+	if err := validName(o.NodeName, maxNodeName); err != nil {
 		return fmt.Errorf("gossip: node name: %w", err)
 	}
 	for _, f := range []struct{ name, value string }{{"node id", o.NodeID}, {"datacenter", o.Datacenter}} {
@@ -168,12 +166,12 @@ func (o *Options) validate() error {
 
 // validName tells whether a name can be a member's. A slash would end it in an address to join, a line's end in the
 // snapshot.
-func validName(name string) error {
+func validName(name string, longest int) error {
 	switch {
 	case name == "":
 		return errors.New("it is missing")
-	case len(name) > maxNodeName:
-		return fmt.Errorf("%d bytes are too long, %d is the most", len(name), maxNodeName)
+	case len(name) > longest:
+		return fmt.Errorf("%d bytes are too long, %d is the most", len(name), longest)
 	case strings.ContainsFunc(name, func(r rune) bool { return r == '/' || unicode.IsSpace(r) || unicode.IsControl(r) }):
 		return fmt.Errorf("%q has a blank, a slash or a control character", name)
 	}

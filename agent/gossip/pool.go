@@ -1,4 +1,4 @@
-// Package gossip is the pool of all agents of a datacenter: who is there, who failed, who left, and what each tells of
+// Package gossip is a pool of agents, that of all agents of a datacenter or that of the servers of all datacenters: who is there, who failed, who left, and what each tells of
 // itself. Serf and memberlist carry it; this package decides who may be a member, turns what they know into values, and
 // says what an operator must know. What follows from a member's coming and going is for others to do.
 package gossip
@@ -73,7 +73,7 @@ func New(o Options) (*Pool, error) {
 		return nil, err
 	}
 	p := &Pool{
-		opts: o, log: o.Logger.With("component", "gossip"),
+		opts: o, log: o.Logger.With("component", "gossip", "pool", o.Pool),
 		poke: make(chan struct{}, 1), stop: make(chan struct{}), changed: make(chan struct{}),
 		heard: make(chan serf.UserEvent, heardQueue),
 	}
@@ -102,7 +102,7 @@ func (p *Pool) start() (err error) {
 	c.MemberlistConfig.Logger = c.Logger
 	// In place of serf's merge delegate, which does not tell whether a member is dead.
 	judge := &admission{
-		name: p.opts.NodeName, id: p.opts.NodeID, datacenter: p.opts.Datacenter, addr: p.transport.self,
+		kind: p.opts.kind, name: p.opts.NodeName, id: p.opts.NodeID, datacenter: p.opts.Datacenter, addr: p.transport.self,
 		view: &p.view, answers: p.answers, joining: &p.joining, log: p.log, limit: newLimiter(),
 	}
 	c.MemberlistConfig.Merge, c.MemberlistConfig.Alive = judge, judge
@@ -279,7 +279,7 @@ func (p *Pool) Coordinate() *api.Coordinate {
 	if err != nil {
 		return nil
 	}
-	return &api.Coordinate{Vec: c.Vec, Error: c.Error, Adjustment: c.Adjustment, Height: c.Height}
+	return placeOf(c)
 }
 
 // Founding tells the others that this server belongs to no cluster, and with how many it founds one.

@@ -33,6 +33,8 @@ const (
 	tagGRPC      = "grpc"
 	tagGRPCTLS   = "grpc_tls"
 	tagWAN       = "wan"
+	tagWANHost   = "wan_host" // where that is not the member's own
+	tagPool      = "pool"     // of the WAN pool alone
 	tagReconnect = "reconnect"
 )
 
@@ -46,7 +48,7 @@ const (
 )
 
 // fixedTags say who a member is; they stay while it runs.
-var fixedTags = []string{tagProduct, tagProto, tagProtoMin, tagID, tagDC}
+var fixedTags = []string{tagProduct, tagProto, tagProtoMin, tagID, tagDC, tagPool}
 
 // tags are those of the local member.
 func (o *Options) tags(self netip.AddrPort) (map[string]string, error) {
@@ -61,6 +63,9 @@ func (o *Options) tags(self netip.AddrPort) (map[string]string, error) {
 	if o.AdvertiseReconnect > 0 {
 		optional[tagReconnect] = o.AdvertiseReconnect.String()
 	}
+	if o.Pool == WAN {
+		optional[tagPool] = WAN
+	}
 	if o.ACLs {
 		optional[tagACLs] = "1"
 	}
@@ -70,6 +75,9 @@ func (o *Options) tags(self netip.AddrPort) (map[string]string, error) {
 			return nil, err
 		}
 		optional[tagServer], optional[tagRPC] = "1", rpc
+		if o.WANHost != self.Addr().String() {
+			optional[tagWANHost] = o.WANHost
+		}
 		for tag, n := range map[string]int{
 			tagExpect: o.BootstrapExpect, tagGRPC: o.Ports.GRPC, tagGRPCTLS: o.Ports.GRPCTLS, tagWAN: o.Ports.WAN,
 		} {

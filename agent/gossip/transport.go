@@ -78,7 +78,7 @@ func (t *transport) advertise(o *Options) error {
 	}
 	t.self = netip.AddrPortFrom(addr.Unmap(), uint16(port))
 	if !o.allows(t.self.Addr()) {
-		return fmt.Errorf("gossip: the agent's own address %s is not among the allowed networks %v (serf_lan_allowed_cidrs)", t.self.Addr(), o.AllowedCIDRs)
+		return fmt.Errorf("gossip: the agent's own address %s is not among the allowed networks %v (%s)", t.self.Addr(), o.AllowedCIDRs, o.kind.cidrs)
 	}
 	return nil
 }
@@ -99,35 +99,35 @@ func listen(o *Options) (*memberlist.NetTransport, error) {
 			return t, nil
 		}
 	}
-	if why := tryListen(o.Bind); why != nil {
+	if why := o.kind.tryListen(o.Bind); why != nil {
 		return nil, why
 	}
 	return nil, fmt.Errorf("gossip cannot listen on %s: %w", o.Bind, err)
 }
 
 // tryListen listens and stops, for the error: that of memberlist does not tell one cause from another.
-func tryListen(a netip.AddrPort) error {
+func (k *kind) tryListen(a netip.AddrPort) error {
 	tcp, err := net.ListenTCP("tcp", net.TCPAddrFromAddrPort(a))
 	if err != nil {
-		return listenError(a, "tcp", err)
+		return k.listenError(a, "tcp", err)
 	}
 	defer tcp.Close()
 	udp, err := net.ListenUDP("udp", net.UDPAddrFromAddrPort(a))
 	if err != nil {
-		return listenError(a, "udp", err)
+		return k.listenError(a, "udp", err)
 	}
 	return udp.Close()
 }
 
-func listenError(a netip.AddrPort, network string, err error) error {
+func (k *kind) listenError(a netip.AddrPort, network string, err error) error {
 	advice := ""
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
-		advice = ": stop the program that has the port, or choose another one (ports.serf_lan, -serf-lan-port)"
+		advice = fmt.Sprintf(": stop the program that has the port, or choose another one (%s, %s)", k.portKey, k.flag)
 	case errors.Is(err, syscall.EADDRNOTAVAIL):
 		advice = ": this host has no such address, choose one that it has (bind_addr, -bind)"
 	case errors.Is(err, syscall.EACCES):
-		advice = ": choose a port above 1023 (ports.serf_lan, -serf-lan-port)"
+		advice = fmt.Sprintf(": choose a port above 1023 (%s, %s)", k.portKey, k.flag)
 	}
 	var sys syscall.Errno
 	if errors.As(err, &sys) {
