@@ -46,15 +46,18 @@ func partitionFlag() cli.Flag {
 }
 
 // clientConfig joins the flags and the environment.
-func clientConfig(c *cli.Context) (api.Config, error) {
+func clientConfig(c *cli.Context) (api.Config, error) { return configOf(c.App.Name, c.String) }
+
+// configOf is clientConfig with the flags as value knows them.
+func configOf(program string, value func(flag string) string) (api.Config, error) {
 	config, err := api.ConfigFromEnv(os.Getenv)
 	if err != nil {
 		return config, err
 	}
-	if c.App.Name == "consul" {
+	if program == "consul" {
 		config.AddressVariable = "CONSUL_HTTP_ADDR" // which is read as well, and what its users know
 	}
-	if c.String("token") != "" || c.String("token-file") != "" { // one flag overrules both variables
+	if value("token") != "" || value("token-file") != "" { // one flag overrules both variables
 		config.Token, config.TokenFile = "", ""
 	}
 	for name, field := range map[string]*string{
@@ -63,8 +66,8 @@ func clientConfig(c *cli.Context) (api.Config, error) {
 		"tls-server-name": &config.TLSServerName, "datacenter": &config.Datacenter, "namespace": &config.Namespace,
 		"partition": &config.Partition,
 	} {
-		if value := c.String(name); value != "" {
-			*field = value
+		if given := value(name); given != "" {
+			*field = given
 		}
 	}
 	return config, nil

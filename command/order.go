@@ -14,8 +14,15 @@ var firstArgumentEnds = map[string]bool{"kv put": true, "lock": true, "exec": tr
 // argument is taken for a flag. Flags for reaching the agent may even stand before the command. What it does not
 // know it leaves in its place for the library to complain of.
 func arrange(commands []*cli.Command, words []string) []string {
-	if len(words) > 0 && words[0] == "help" {
-		words = append(append([]string{}, words[1:]...), "-help")
+	if len(words) > 0 {
+		switch words[0] {
+		case "help":
+			words = append(append([]string{}, words[1:]...), "-help")
+		case "-autocomplete-install", "--autocomplete-install": // as the public command line has it
+			words = append([]string{"completion", "-install"}, words[1:]...)
+		case "-autocomplete-uninstall", "--autocomplete-uninstall":
+			words = append([]string{"completion", "-uninstall"}, words[1:]...)
+		}
 	}
 	path, early, rest, leaf := resolve(commands, words)
 	if leaf == nil {

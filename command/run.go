@@ -25,6 +25,10 @@ func Run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	}
 	out := &output{to: stdout}
 	app := newApp(program)
+	if line, ok := completing(words); ok {
+		line.complete(context.Background(), app, out)
+		return 0 // a shell waits: nothing is said
+	}
 	app.Reader, app.Writer, app.ErrWriter = stdin, out, stderr
 	err := app.RunContext(context.Background(), append([]string{app.Name}, arrange(app.Commands, words)...))
 	if failed := out.failure(); err == nil && failed != nil {
@@ -57,7 +61,7 @@ func commands(program string) []*cli.Command {
 		intentionCommand(), connectCommand(), configCommand(),
 		kvCommand(), lockCommand(), eventCommand(), execCommand(), watchCommand(),
 		membersCommand(), rttCommand(), joinCommand(), leaveCommand(), forceLeaveCommand(), operatorCommand(), keyringCommand(), snapshotCommand(), infoCommand(), monitorCommand(), reloadCommand(),
-		agentCommand(program), validateCommand(), keygenCommand(), tlsCommand(), versionCommand(),
+		agentCommand(program), validateCommand(), keygenCommand(), tlsCommand(), completionCommand(), versionCommand(),
 	}
 }
 
