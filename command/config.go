@@ -3,6 +3,7 @@ package command
 import (
 	"errors"
 	"fmt"
+	"io"
 	"path/filepath"
 	"strings"
 
@@ -25,15 +26,15 @@ func configCommand() *cli.Command {
 		return &cli.Uint64Flag{Name: "modify-index", Usage: "index that the entry must have; 0: it must be absent"}
 	}
 	return &cli.Command{Name: "config", Usage: "read and write config entries: defaults and intentions of services", Category: aboutMesh, Subcommands: []*cli.Command{
-		{Name: "delete", Usage: "delete an entry", Flags: tenantFlags(kind(), name(), cas(), index()), Action: withClient(configDelete)},
+		{Name: "delete", Usage: "delete an entry", Flags: tenantFlags(kind(), name(), cas(), index(), formatFlag()), Action: withClient(configDelete)},
 		{
 			Name: "list", Usage: "list the names of the entries of a kind",
-			Flags:  tenantFlags(&cli.StringFlag{Name: "filter", Usage: "only those for which this expression holds"}, kind()),
+			Flags:  tenantFlags(&cli.StringFlag{Name: "filter", Usage: "only those for which this expression holds"}, kind(), formatFlag()),
 			Action: withClient(configList),
 		},
-		{Name: "read", Usage: "show an entry", Flags: tenantFlags(kind(), name()), Action: withClient(configRead)},
+		{Name: "read", Usage: "show an entry", Flags: tenantFlags(kind(), name(), formatFlag()), Action: withClient(configRead)},
 		{
-			Name: "write", Usage: "write an entry from an HCL or JSON file", ArgsUsage: "FILE|-", Flags: tenantFlags(cas(), index()),
+			Name: "write", Usage: "write an entry from an HCL or JSON file", ArgsUsage: "FILE|-", Flags: tenantFlags(cas(), index(), formatFlag()),
 			Action: withClient(configWrite),
 		},
 	}}
@@ -51,20 +52,19 @@ func configWrite(c *cli.Context, client *api.Client) error {
 		return err
 	}
 	place := entry.EntryKind() + "/" + entry.EntryName()
-	done, index := true, c.Uint64("modify-index")
+	ok, index := true, c.Uint64("modify-index")
 	if c.Bool("cas") {
-		done, err = client.ConfigEntries().CAS(c.Context, entry, index, nil)
+		ok, err = client.ConfigEntries().CAS(c.Context, entry, index, nil)
 	} else {
 		err = client.ConfigEntries().Put(c.Context, entry, nil)
 	}
-	if err == nil && !done {
+	if err == nil && !ok {
 		err = moved(index)
 	}
 	if err != nil {
 		return failed(err, "writing config entry %s", place)
 	}
-	fmt.Fprintf(c.App.Writer, "Config entry written: %s\n", place)
-	return nil
+	return done(c, fields{"Kind": entry.EntryKind(), "Name": entry.EntryName()}, "Config entry written: %s", place)
 }
 
 // entryFile reads an entry from a file in HCL or JSON. Text that begins with a brace is JSON, whatever the file is called.
@@ -140,10 +140,11 @@ func configList(c *cli.Context, client *api.Client) error {
 	if err != nil {
 		return failed(err, "listing config entries for kind %q", kind)
 	}
-	for _, e := range entries {
-		fmt.Fprintln(c.App.Writer, e.EntryName())
-	}
-	return nil
+	return show(c, entries, func(w io.Writer) {
+		for _, e := range entries {
+			fmt.Fprintln(w, e.EntryName())
+		}
+	})
 }
 
 func configDelete(c *cli.Context, client *api.Client) error {
@@ -151,25 +152,24 @@ func configDelete(c *cli.Context, client *api.Client) error {
 	if err != nil {
 		return err
 	}
-	done, cas, index := true, c.Bool("cas"), c.Uint64("modify-index")
+	ok, cas, index := true, c.Bool("cas"), c.Uint64("modify-index")
 	switch {
 	case cas && index == 0:
 		return errors.New("-cas needs the -modify-index that the entry must have, which is not 0")
 	case !cas && c.IsSet("modify-index"):
 		return errors.New("-modify-index goes with -cas")
 	case cas:
-		done, err = client.ConfigEntries().DeleteCAS(c.Context, kind, name, index, nil)
+		ok, err = client.ConfigEntries().DeleteCAS(c.Context, kind, name, index, nil)
 	default:
 		err = client.ConfigEntries().Delete(c.Context, kind, name, nil)
 	}
-	if err == nil && !done {
+	if err == nil && !ok {
 		err = moved(index)
 	}
 	if err != nil {
 		return failed(err, "deleting config entry %s/%s", kind, name)
 	}
-	fmt.Fprintf(c.App.Writer, "Config entry deleted: %s/%s\n", kind, name)
-	return nil
+	return done(c, fields{"Kind": kind, "Name": name}, "Config entry deleted: %s/%s", kind, name)
 }
 
 // moved tells that somebody else was faster.
