@@ -61,8 +61,9 @@ type request struct {
 	path   string // escaped, from "/v1/"
 	params url.Values
 	token  string
-	body   any // []byte and io.Reader as they are, anything else as JSON, nil for none
-	fine   int // a status other than 2xx whose answer is no error
+	body   any       // []byte and io.Reader as they are, anything else as JSON, nil for none
+	fine   int       // a status other than 2xx whose answer is no error
+	warned *[]string // where to put what the answer warns of
 }
 
 // do sends a request and decodes the answer into out, if out is not nil. An answer other than 2xx is an *Error with its
@@ -80,6 +81,9 @@ func (c *Client) do(ctx context.Context, r request, out any) (Meta, error) {
 	meta := metaOf(resp.Header)
 	if (resp.StatusCode < 200 || resp.StatusCode > 299) && resp.StatusCode != r.fine {
 		return meta, answeredError(resp)
+	}
+	if r.warned != nil {
+		*r.warned = warningsOf(resp.Header)
 	}
 	body := &boundedReader{r: resp.Body, left: maxAnswer}
 	if err := decodeAnswer(body, out); err != nil {

@@ -42,17 +42,30 @@ func (e ConfigEntries) List(ctx context.Context, kind string, q *QueryOptions) (
 
 // Put writes an entry.
 func (e ConfigEntries) Put(ctx context.Context, entry ConfigEntry, w *WriteOptions) error {
-	done, err := e.put(ctx, entry, nil, w)
-	if err == nil && !done {
-		err = fmt.Errorf("the server did not write %s %q and gave no reason", entry.EntryKind(), entry.EntryName())
-	}
+	_, _, err := e.Write(ctx, entry, nil, w)
 	return err
 }
 
 // CAS writes an entry only if its ModifyIndex is still the given one, or, when that is 0, only if it is absent. It
 // returns whether it wrote.
 func (e ConfigEntries) CAS(ctx context.Context, entry ConfigEntry, index uint64, w *WriteOptions) (bool, error) {
-	return e.put(ctx, entry, url.Values{"cas": {strconv.FormatUint(index, 10)}}, w)
+	done, _, err := e.Write(ctx, entry, &index, w)
+	return done, err
+}
+
+// Write is Put, or CAS where an index is given, and returns as well what of the entry has no effect yet.
+func (e ConfigEntries) Write(ctx context.Context, entry ConfigEntry, cas *uint64, w *WriteOptions) (done bool, warnings []string, err error) {
+	params := url.Values{}
+	if cas != nil {
+		params.Set("cas", strconv.FormatUint(*cas, 10))
+	}
+	_, err = e.c.do(ctx, request{
+		method: http.MethodPut, path: "/v1/config", params: e.c.writeParams(w, params), token: w.token(), body: entry, warned: &warnings,
+	}, &done)
+	if err == nil && !done && cas == nil {
+		err = fmt.Errorf("the server did not write %s %q and gave no reason", entry.EntryKind(), entry.EntryName())
+	}
+	return done, warnings, err
 }
 
 // Delete removes an entry. It is no error if there is none.
@@ -65,12 +78,6 @@ func (e ConfigEntries) DeleteCAS(ctx context.Context, kind, name string, index u
 	var done bool
 	params := url.Values{"cas": {strconv.FormatUint(index, 10)}}
 	err := e.c.write(ctx, http.MethodDelete, entryPath(kind, name), w, params, nil, &done)
-	return done, err
-}
-
-func (e ConfigEntries) put(ctx context.Context, entry ConfigEntry, params url.Values, w *WriteOptions) (bool, error) {
-	var done bool
-	err := e.c.write(ctx, http.MethodPut, "/v1/config", w, params, entry, &done)
 	return done, err
 }
 

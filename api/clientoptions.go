@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -125,4 +126,17 @@ func metaOf(h http.Header) Meta {
 		KnownLeader: h.Get("X-Consul-Knownleader") == "true",
 		Filtered:    h.Get("X-Consul-Results-Filtered-By-Acls") == "true",
 	}
+}
+
+// warningsOf reads the texts of Warning headers: a code, who warns, and the text in quotes.
+func warningsOf(h http.Header) []string {
+	var texts []string
+	for _, value := range h.Values("Warning") {
+		if at := strings.IndexByte(value, '"'); at >= 0 {
+			if text, err := strconv.Unquote(value[at:]); err == nil {
+				texts = append(texts, text)
+			}
+		}
+	}
+	return texts
 }

@@ -67,6 +67,13 @@ func configWrite(c *cli.Context, client *api.Client) error {
 	return done(c, fields{"Kind": entry.EntryKind(), "Name": entry.EntryName()}, "Config entry written: %s", place)
 }
 
+// warn shows what was done but is not all that was meant.
+func warn(c *cli.Context, warnings []string) {
+	for _, text := range warnings {
+		fmt.Fprintf(c.App.ErrWriter, "Warning: %s\n", text)
+	}
+}
+
 // entryFile reads an entry from a file in HCL or JSON. Text that begins with a brace is JSON, whatever the file is called.
 func entryFile(c *cli.Context, name string) (api.ConfigEntry, error) {
 	tree, err := treeOf(c, name)
@@ -112,6 +119,25 @@ func entryOf(c *cli.Context) (kind, name string, err error) {
 	return kind, name, nil
 }
 
+// entryToDelete is entryOf, or the entry that a file has.
+func entryToDelete(c *cli.Context) (kind, name string, err error) {
+	file := c.String("filename")
+	if file == "" {
+		return entryOf(c)
+	}
+	if c.IsSet("kind") || c.IsSet("name") {
+		return "", "", errors.New("-filename names the entry; leave -kind and -name out")
+	}
+	if err := takes(c, 0, 0); err != nil {
+		return "", "", err
+	}
+	entry, err := entryFile(c, file)
+	if err != nil {
+		return "", "", err
+	}
+	return entry.EntryKind(), entry.EntryName(), nil
+}
+
 func configRead(c *cli.Context, client *api.Client) error {
 	kind, name, err := entryOf(c)
 	if err != nil {
@@ -148,7 +174,7 @@ func configList(c *cli.Context, client *api.Client) error {
 }
 
 func configDelete(c *cli.Context, client *api.Client) error {
-	kind, name, err := entryOf(c)
+	kind, name, err := entryToDelete(c)
 	if err != nil {
 		return err
 	}

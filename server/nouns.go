@@ -22,7 +22,7 @@ func types() core.Types {
 		[]verb.Command{
 			catalog.Register{}, catalog.Deregister{},
 			kv.Put{}, kv.Delete{}, kv.Txn{}, kv.CreateSession{}, kv.RenewSession{}, kv.DestroySession{}, kv.Expire{},
-			configentry.Put{}, configentry.Delete{},
+			configentry.Put{}, configentry.Delete{}, configentry.Batch{},
 			intention.Create{}, intention.Update{}, intention.Upsert{}, intention.DeleteByID{}, intention.Delete{}, intention.SetDefault{},
 			ca.Install{}, ca.SetConfiguration{},
 			coordinate.Update{},
@@ -33,7 +33,7 @@ func types() core.Types {
 			catalog.Nodes{}, catalog.NodeByID{}, catalog.Node{}, catalog.Services{}, catalog.Instances{},
 			catalog.Health{}, catalog.Checks{}, catalog.Virtual{},
 			kv.Get{}, kv.List{}, kv.Keys{}, kv.TxnRead{}, kv.Session{}, kv.Sessions{}, kv.NodeSessions{},
-			configentry.Get{}, configentry.List{}, configentry.Chain{}, configentry.Central{},
+			configentry.Get{}, configentry.List{}, configentry.Chain{}, configentry.Central{}, configentry.Exported{}, configentry.Rehearse{},
 			intention.List{}, intention.ByID{}, intention.Exact{}, intention.Match{}, intention.Check{}, intention.Policy{},
 			ca.Roots{}, ca.Configuration{}, ca.Sign{},
 			query.List{}, query.Get{}, query.Explain{}, query.Execute{},

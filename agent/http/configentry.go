@@ -3,6 +3,7 @@ package http
 import (
 	"net/http"
 	"reflect"
+	"strconv"
 	"strings"
 
 	"github.com/parleymesh/parley/api"
@@ -14,6 +15,8 @@ import (
 var configEntryRoutes = []route{
 	on("/v1/config", put(configPut)),
 	on("/v1/config/", get(configGet), del(configDelete)),
+	on("/v1/config/apply", put(configApply)),
+	on("/v1/exported-services", get(exportedServices)),
 }
 
 // configPlace is where config entries are written: they are those of the primary datacenter, whichever is named.
@@ -40,7 +43,26 @@ func configPut(r *request) (any, error) {
 	if err != nil {
 		return nil, api.Errorf(http.StatusBadRequest, "Request decoding failed: %v", err)
 	}
-	return r.did(o, configentry.NewPut(entry, cas))
+	done, err := r.did(o, configentry.NewPut(entry, cas))
+	if err == nil && done == true {
+		r.warn(configentry.Warnings(entry))
+	}
+	return done, err
+}
+
+// maxWarnings is how many warnings an answer's headers carry, and the log's line; clients bound headers, and people their patience.
+const maxWarnings = 8
+
+// warn tells of what was done but is not all that was meant: in the answer's headers, and in the log.
+func (r *request) warn(warnings []string) {
+	if len(warnings) == 0 {
+		return
+	}
+	shown := warnings[:min(len(warnings), maxWarnings)]
+	for _, text := range shown {
+		r.w.Header().Add("Warning", "299 parley "+strconv.QuoteToASCII(text))
+	}
+	r.s.log.Warn("config entries were written of which not all has an effect", "entries", len(warnings), "warnings", strings.Join(shown, "; "), "from", r.RemoteAddr)
 }
 
 // entry splits the path into a kind and a name, which may be empty.

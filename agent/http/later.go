@@ -4,7 +4,7 @@ import "strings"
 
 // later lists what the public API has and this release has not, each with all beneath it. An endpoint that is here wins.
 var later = []string{
-	"/v1/acl", "/v1/agent/metrics/stream", "/v1/exported-services",
+	"/v1/acl", "/v1/agent/metrics/stream",
 	"/v1/peering", "/v1/peerings",
 }
 
