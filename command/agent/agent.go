@@ -269,7 +269,7 @@ func (a *Agent) startMesh() error {
 	a.undo.push("proxy snapshots", func(context.Context) error { source.Close(); return nil })
 	a.leaves, a.source = leaves, source
 
-	a.xds = xds.NewServer(xds.Options{Source: source, Logger: a.log})
+	a.xds = xds.NewServer(xds.Options{Source: hurrying{source, a.local}, Logger: a.log})
 	a.undo.push("xDS", func(context.Context) error { a.xds.Close(); return nil })
 	a.serveXDS(a.xds)
 	return nil
