@@ -39,6 +39,7 @@ func types() core.Types {
 			query.List{}, query.Get{}, query.Explain{}, query.Execute{},
 			coordinate.List{}, coordinate.Node{},
 			operator.Leader{}, operator.Peers{}, operator.RaftConfiguration{}, operator.Autopilot{}, operator.AutopilotState{}, operator.Progress{}, operator.Usage{},
+			operator.Datacenters{}, operator.Places{}, operator.ServersEverywhere{},
 		},
 	)
 }

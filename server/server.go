@@ -41,10 +41,13 @@ type Options struct {
 	Hold                 time.Duration
 	DefaultWait, MaxWait time.Duration
 
-	Members    Members
-	Stream     raft.StreamLayer
-	Leader     verb.Handler // reaches the leader when that is another server
-	Peers      Peers        // asks the other servers; nil for one that is alone
+	Members Members
+	Stream  raft.StreamLayer
+	Leader  verb.Handler // reaches the leader when that is another server
+	Peers   Peers        // asks the other servers; nil for one that is alone
+	// Elsewhere reaches other datacenters, and Everywhere knows their servers; nil for a server that meets none.
+	Elsewhere  core.Elsewhere
+	Everywhere Everywhere
 	Authorizer core.Authorizer
 	// Autopilot is how a new cluster's leader looks after the servers; it is replicated, and what stands there counts.
 	Autopilot api.AutopilotConfiguration
@@ -112,7 +115,7 @@ func New(o Options) (_ *Server, err error) {
 	}
 	keeper := newSessionKeeper()
 	s.Core, err = core.New(core.Options{
-		Datacenter: o.Datacenter, Types: types(), Authorizer: o.Authorizer, Leader: o.Leader, Loops: append(loops(o), s.peersLoop(), keeper.loop()), Memory: keeper, Actor: s, Servers: s,
+		Datacenter: o.Datacenter, Types: types(), Authorizer: o.Authorizer, Leader: o.Leader, Elsewhere: o.Elsewhere, Loops: append(loops(o), s.peersLoop(), keeper.loop()), Memory: keeper, Actor: s, Servers: s,
 		Raft: cfg, Logs: s.storage.logs, Stable: s.storage.stable, Snapshots: s.storage.snapshots, Transport: s.transport,
 		Admit: s.storage.room.admit, AdmitSnapshot: s.storage.room.admitSnapshot, Release: o.Release,
 		Hold: o.Hold, DefaultWait: o.DefaultWait, MaxWait: o.MaxWait, Measure: measure, Logger: o.Logger,

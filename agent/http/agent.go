@@ -6,11 +6,14 @@ import (
 	"strings"
 
 	"github.com/parleymesh/parley/api"
+	"github.com/parleymesh/parley/server/operator"
+	"github.com/parleymesh/parley/server/verb"
 )
 
-// Members is the gossip pool: of the datacenter or, with wan, of all servers everywhere.
+// Members is the gossip pool of the datacenter or, with wan, that of all servers everywhere.
 type Members interface {
-	Members(wan bool) []api.Member
+	// Members lists those of the datacenter.
+	Members() []api.Member
 	// Join joins the pool that one of the addresses belongs to.
 	Join(ctx context.Context, addrs []string, wan bool) error
 	// ForceLeave makes a failed member count as left; with prune it is forgotten. An unknown name is an error.
@@ -62,9 +65,13 @@ func agentMembers(r *request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	all, err := r.allMembers()
+	if err != nil {
+		return nil, err
+	}
 	members := []api.Member{}
-	for _, m := range r.s.opts.Members.Members(r.wan()) {
-		name, _, _ := strings.Cut(m.Name, ".")
+	for _, m := range all {
+		name := strings.TrimSuffix(m.Name, "."+m.Tags["dc"])
 		if shown, err := r.may("node", name, api.Read); err != nil {
 			return nil, err
 		} else if shown && wanted(m) {
@@ -72,6 +79,32 @@ func agentMembers(r *request) (any, error) {
 		}
 	}
 	return members, nil
+}
+
+// allMembers are those of the pool that is meant. Of the servers everywhere, a server knows.
+func (r *request) allMembers() ([]api.Member, error) {
+	if !r.wan() {
+		return r.s.opts.Members.Members(), nil
+	}
+	return about[api.Member](r, operator.ServersEverywhere{})
+}
+
+// about asks the nearest server what it knows of others.
+func about[T any](r *request, q verb.Query) ([]T, error) {
+	o, err := r.place()
+	if err != nil {
+		return nil, err
+	}
+	o.Mode = verb.Stale
+	a, err := r.s.opts.Client.Query(r.Context(), o, q)
+	if err != nil {
+		return nil, err
+	}
+	out := []T{}
+	for _, v := range verb.Values[*T](a) {
+		out = append(out, *v)
+	}
+	return out, nil
 }
 
 // wan tells whether the pool of all servers is meant: the parameter has a value, whatever that is.

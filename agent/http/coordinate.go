@@ -1,10 +1,9 @@
 package http
 
 import (
-	"slices"
-
 	"github.com/parleymesh/parley/api"
 	"github.com/parleymesh/parley/server/coordinate"
+	"github.com/parleymesh/parley/server/operator"
 	"github.com/parleymesh/parley/server/verb"
 )
 
@@ -40,38 +39,22 @@ func coordinateUpdate(r *request) (any, error) {
 	return nil, err
 }
 
-// areaWAN is what the area of all servers is called.
-const areaWAN = "wan"
-
-// coordinateDatacenters tells where the servers are, of those that have told.
+// coordinateDatacenters tells where the servers of all datacenters are.
 func coordinateDatacenters(r *request) (any, error) {
-	o, err := r.place()
+	all, err := about[api.CoordinateDatacenter](r, operator.Places{})
 	if err != nil {
 		return nil, err
 	}
-	o.Mode = verb.Stale
-	a, err := r.s.opts.Client.Query(r.Context(), o, coordinate.List{})
-	if err != nil {
-		return nil, err
+	for i := range all {
+		shown := []api.CoordinateEntry{}
+		for _, e := range all[i].Coordinates {
+			if may, err := r.may("node", e.Node, api.Read); err != nil {
+				return nil, err
+			} else if may {
+				shown = append(shown, e)
+			}
+		}
+		all[i].Coordinates = shown
 	}
-	here := api.CoordinateDatacenter{Datacenter: r.s.opts.Datacenter, AreaID: areaWAN, Coordinates: []api.CoordinateEntry{}}
-	told := verb.Values[*api.CoordinateEntry](a)
-	for _, m := range r.s.opts.Members.Members(false) {
-		if m.Tags["role"] != "consul" || m.Status != api.MemberAlive {
-			continue
-		}
-		if shown, err := r.may("node", m.Name, api.Read); err != nil {
-			return nil, err
-		} else if !shown {
-			continue
-		}
-		i := slices.IndexFunc(told, func(e *api.CoordinateEntry) bool { return e.Node == m.Name && e.Segment == "" })
-		switch {
-		case m.Name == r.s.opts.Node && r.s.opts.Coordinate != nil && r.s.opts.Coordinate() != nil:
-			here.Coordinates = append(here.Coordinates, api.CoordinateEntry{Node: m.Name, Coord: r.s.opts.Coordinate()})
-		case i >= 0:
-			here.Coordinates = append(here.Coordinates, *told[i])
-		}
-	}
-	return []api.CoordinateDatacenter{here}, nil
+	return all, nil
 }

@@ -54,7 +54,7 @@ func TestPathsAndMethods(t *testing.T) {
 		{"GET", "/v1/status/leader", 200, `"127.0.0.1:8300"`, map[string]string{"Content-Type": "application/json", "Access-Control-Allow-Origin": "*"}},
 		{"GET", "/v1/status/leader?dc=dc9", 500, "No path to datacenter", nil},
 		{"GET", "/v1/status/peers?pretty", 200, "[\n    \"127.0.0.1:8300\"\n]\n", nil},
-		{"GET", "/v1/catalog/datacenters", 200, `["dc1"]`, nil},
+		{"GET", "/v1/catalog/datacenters", 200, `["dc1","dc2"]`, nil},
 		{"GET", "/v1/catalog/node/%zz", 400, "", nil},
 		{"GET", "/v1/catalog/nodes?a=%zz", 400, "Invalid query string", nil},
 		{"GET", "/debug/pprof/", 404, "", nil},

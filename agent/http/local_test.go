@@ -166,14 +166,10 @@ func (l *locals) NodeMaintenance(enable bool, reason, _ string) error {
 // pool is a gossip pool of two.
 type pool struct{ joined, left []string }
 
-func (p *pool) Members(wan bool) []api.Member {
-	suffix := ""
-	if wan {
-		suffix = ".dc1"
-	}
+func (p *pool) Members() []api.Member {
 	return []api.Member{
-		{Name: "node-1" + suffix, Addr: "127.0.0.1", Port: 8301, Status: api.MemberAlive, Tags: map[string]string{"role": "consul"}},
-		{Name: "secret-2" + suffix, Addr: "127.0.0.2", Port: 8301, Status: api.MemberFailed, Tags: map[string]string{"role": "node"}},
+		{Name: "node-1", Addr: "127.0.0.1", Port: 8301, Status: api.MemberAlive, Tags: map[string]string{"role": "consul"}},
+		{Name: "secret-2", Addr: "127.0.0.2", Port: 8301, Status: api.MemberFailed, Tags: map[string]string{"role": "node"}},
 	}
 }
 

@@ -120,6 +120,23 @@ func (servers) AutopilotState() (api.AutopilotState, error) {
 	}, nil
 }
 
+func (servers) Datacenters() []string { return []string{"dc1", "dc2"} }
+
+func (servers) Places() []api.CoordinateDatacenter {
+	at := &api.Coordinate{Vec: make([]float64, api.CoordinateSize)}
+	return []api.CoordinateDatacenter{
+		{Datacenter: "dc1", AreaID: "wan", Coordinates: []api.CoordinateEntry{{Node: "node-1", Coord: at}, {Node: "secret-2", Coord: at}}},
+		{Datacenter: "dc2", AreaID: "wan"},
+	}
+}
+
+func (servers) ServersEverywhere() []api.Member {
+	return []api.Member{
+		{Name: "node-1.dc1", Status: api.MemberAlive, Tags: map[string]string{"role": "consul", "dc": "dc1"}},
+		{Name: "secret-2.dc2", Status: api.MemberAlive, Tags: map[string]string{"role": "consul", "dc": "dc2"}},
+	}
+}
+
 // memory is a leader's in which every session may stay.
 type memory struct{}
 

@@ -50,8 +50,6 @@ type Options struct {
 	Events     Events
 	Snapshots  Snapshots // nil: there are none
 
-	// Coordinate is where this agent places itself in the network; nil when it does not.
-	Coordinate func() *api.Coordinate
 	// Self is the agent's account of itself.
 	Self func(ctx context.Context) (api.Self, error)
 	// Version is what the agent was built from.
@@ -67,8 +65,6 @@ type Options struct {
 	// Monitor follows the agent's log. Nil: it is not served.
 	Monitor Monitor
 
-	// Datacenters lists those known, nearest first. Nil: only the local one.
-	Datacenters func(ctx context.Context) ([]string, error)
 	// UI serves all beneath /ui/. It may be nil.
 	UI http.Handler
 

@@ -1,8 +1,6 @@
 package http
 
 import (
-	"context"
-
 	"github.com/parleymesh/parley/server/operator"
 	"github.com/parleymesh/parley/server/verb"
 )
@@ -14,17 +12,8 @@ var statusRoutes = []route{
 }
 
 // status asks the nearest server: these questions are asked above all when there is no leader.
-func (r *request) status(q verb.Query) ([]*operator.Address, error) {
-	o, err := r.place()
-	if err != nil {
-		return nil, err
-	}
-	o.Mode = verb.Stale
-	a, err := r.s.opts.Client.Query(r.Context(), o, q)
-	if err != nil {
-		return nil, err
-	}
-	return verb.Values[*operator.Address](a), nil
+func (r *request) status(q verb.Query) ([]operator.Address, error) {
+	return about[operator.Address](r, q)
 }
 
 func leader(r *request) (any, error) {
@@ -46,12 +35,18 @@ func peers(r *request) (any, error) {
 	}
 	return addrs, nil
 }
+
+// datacenters lists those that the servers know, the nearest first.
 func datacenters(r *request) (any, error) {
-	list := r.s.opts.Datacenters
-	if list == nil {
-		list = func(context.Context) ([]string, error) { return []string{r.s.opts.Datacenter}, nil }
+	found, err := about[operator.Datacenter](r, operator.Datacenters{})
+	if err != nil {
+		return nil, err
 	}
-	return orError(list(r.Context()))
+	names := []string{}
+	for _, d := range found {
+		names = append(names, d.Name)
+	}
+	return names, nil
 }
 
 // orError makes a value and an error what a handler returns.

@@ -29,6 +29,7 @@ import (
 	"github.com/parleymesh/parley/proxy/xds"
 	"github.com/parleymesh/parley/server"
 	"github.com/parleymesh/parley/server/acl"
+	"github.com/parleymesh/parley/server/core"
 	"github.com/parleymesh/parley/server/rpc"
 	"github.com/parleymesh/parley/server/verb"
 )
@@ -64,6 +65,7 @@ type Agent struct {
 	listen listeners
 	events *event.Log
 	gossip *gossip.Pool
+	wan    *gossip.Pool   // nil on a client agent, and where its port is closed
 	server *server.Server // nil on a client agent
 	client verb.Client
 	// snapshots is what client is, for the state as a whole.
@@ -100,7 +102,7 @@ func New(ctx context.Context, o Options) (*Agent, error) {
 	}
 	steps := []func() error{
 		a.refuse, a.openData, a.openTLS, a.openListeners, a.startMetrics,
-		a.startGossip, a.startServing, a.startLocal, a.startMesh, a.startDNS, a.startHTTP, a.startWatches, a.startRemoteExec,
+		a.startWAN, a.startGossip, a.startServing, a.startLocal, a.startMesh, a.startDNS, a.startHTTP, a.startWatches, a.startRemoteExec,
 	}
 	for _, step := range steps {
 		if err := step(); err != nil {
@@ -183,6 +185,11 @@ func (a *Agent) startServer(dialer rpc.Dialer) error {
 	peers := rpc.NewPeers(dialer)
 	a.undo.push("connections to the other servers", closing(peers.Close))
 
+	var elsewhere core.Elsewhere
+	if a.wan != nil {
+		elsewhere = a.startElsewhere()
+	}
+
 	cfg := a.cfg
 	expect := cfg.BootstrapExpect
 	if cfg.Bootstrap {
@@ -192,7 +199,7 @@ func (a *Agent) startServer(dialer rpc.Dialer) error {
 		NodeID: a.nodeID, NodeName: cfg.NodeName, Datacenter: cfg.Datacenter, Release: a.opts.Build.Version, Domain: cfg.Domain, DataDir: a.dataPath(),
 		BootstrapExpect: expect, RaftMultiplier: cfg.Performance.RaftMultiplier, Hold: cfg.Performance.RPCHoldTimeout,
 		DefaultWait: cfg.DefaultQueryTime, MaxWait: cfg.MaxQueryTime,
-		Members: members{a.gossip, a.node()}, Stream: lanes.Raft(dialer, a.rpcAdvertise()), Leader: leader, Peers: peers,
+		Members: members{a.gossip, a.wan, a.node()}, Elsewhere: elsewhere, Everywhere: everywhere{a.gossip, a.wan}, Stream: lanes.Raft(dialer, a.rpcAdvertise()), Leader: leader, Peers: peers,
 		Autopilot:  autopilot(cfg.Autopilot),
 		Authorizer: acl.Open{}, DefaultAllow: cfg.Intentions.Allow, DefaultWhy: cfg.Intentions.Why,
 		Logger: a.log, RaftLog: newRaftLog(a.log), LogOutput: slog.NewLogLogger(a.log.Handler(), slog.LevelDebug).Writer(),
@@ -329,6 +336,10 @@ func (a *Agent) goOn() {
 	if a.cfg.AutoReloadConfig && a.opts.Stamp != nil {
 		running.Go(func() { a.autoReload(ctx) })
 	}
+	running.Go(func() { a.joinWAN(ctx) })
+	if a.wan != nil {
+		running.Go(func() { a.flood(ctx) })
+	}
 	a.undo.push("background work", func(context.Context) error {
 		cancel()
 		running.Wait()
@@ -384,7 +395,7 @@ func (a *Agent) Leave(ctx context.Context) error {
 	if a.server != nil {
 		a.server.StepDown()
 	}
-	if err := a.gossip.Leave(ctx); err != nil {
+	if err := a.leavePools(ctx); err != nil {
 		return fmt.Errorf("leave the pool: %w; the others will find this agent failed", err)
 	}
 	if a.alone() {

@@ -16,17 +16,21 @@ type keyring struct {
 	Keys []string // in base64, the one that encrypts first
 }
 
-var keyringFile = filepath.Join("serf", "keyring.json")
+// The files of the two pools.
+var (
+	keyringLAN = filepath.Join("serf", "keyring.json")
+	keyringWAN = filepath.Join("serf", "keyring-wan.json")
+)
 
 const keyringVersion = 1
 
 func (a *Agent) keepsKeys() bool { return a.dir != nil && !a.cfg.DisableKeyringFile }
 
 // gossipKeys returns the keys that were kept or else the configuration's; none where gossip is in the clear.
-func (a *Agent) gossipKeys() ([][]byte, error) {
+func (a *Agent) gossipKeys(file string) ([][]byte, error) {
 	var kept keyring
 	if a.keepsKeys() {
-		if err := a.dir.ReadVersioned(keyringFile, keyringVersion, &kept); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if err := a.dir.ReadVersioned(file, keyringVersion, &kept); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return nil, fmt.Errorf("keys of gossip: %w", err)
 		}
 	}
@@ -38,7 +42,7 @@ func (a *Agent) gossipKeys() ([][]byte, error) {
 		kept.Keys = []string{first}
 	case first != "" && !slices.Contains(kept.Keys, first):
 		a.log.Warn("encrypt is not among the keys that this agent has learned since, and has no effect: change keys with parley keyring, "+
-			"or stop the agent and remove the file to begin with encrypt", "file", a.dir.Path(keyringFile))
+			"or stop the agent and remove the file to begin with encrypt", "file", a.dir.Path(file))
 	}
 	var out [][]byte
 	for _, text := range kept.Keys {
@@ -51,10 +55,10 @@ func (a *Agent) gossipKeys() ([][]byte, error) {
 	return out, nil
 }
 
-func (a *Agent) saveGossipKeys(keys [][]byte) error {
+func (a *Agent) saveGossipKeys(file string, keys [][]byte) error {
 	var out keyring
 	for _, key := range keys {
 		out.Keys = append(out.Keys, base64.StdEncoding.EncodeToString(key))
 	}
-	return a.dir.WriteVersioned(keyringFile, keyringVersion, out)
+	return a.dir.WriteVersioned(file, keyringVersion, out)
 }

@@ -31,6 +31,14 @@ type endpoints struct {
 // dialServers returns how servers are dialled; nil in the clear.
 func (e endpoints) dialServers() *tls.Config { return e.rpc.Dial(e.serverName, "h2") }
 
+// dialServersOf returns how the servers of another datacenter are dialled.
+func (e endpoints) dialServersOf(datacenter, domain string) func() *tls.Config {
+	return func() *tls.Config { return e.rpc.Dial(serverName(datacenter, domain), "h2") }
+}
+
+// serverName is what the certificates of a datacenter's servers are for.
+func serverName(datacenter, domain string) string { return "server." + datacenter + "." + domain }
+
 func (a *Agent) openTLS() error {
 	t := a.cfg.TLS
 	var errs []error
@@ -43,7 +51,7 @@ func (a *Agent) openTLS() error {
 	}
 	a.tls = endpoints{
 		rpc: open("internal_rpc", t.InternalRPC), https: open("https", t.HTTPS), grpc: open("grpc", t.GRPC),
-		serverName: "server." + a.cfg.Datacenter + "." + a.cfg.Domain,
+		serverName: serverName(a.cfg.Datacenter, a.cfg.Domain),
 	}
 	return errors.Join(errs...)
 }

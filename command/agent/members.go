@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"net/http"
 	"net/netip"
 
 	"github.com/parleymesh/parley/agent/gossip"
@@ -9,31 +10,43 @@ import (
 	"github.com/parleymesh/parley/server"
 )
 
-// gossipOptions is the pool as the configuration wants it.
+// gossipOptions is the pool of this datacenter as the configuration wants it.
 func (a *Agent) gossipOptions() (gossip.Options, error) {
+	c := a.cfg
+	o, err := a.poolOptions(keyringLAN)
+	if err != nil {
+		return o, err
+	}
+	o.Ports.WAN, o.WANHost = a.wanPort(), a.wanHost()
+	o.Bind = netip.AddrPortFrom(c.Addrs.SerfLAN, uint16(c.Ports.SerfLAN))
+	o.Advertise = netip.AddrPortFrom(c.Addrs.Advertise, 0)
+	o.AllowedCIDRs = prefixes(c.SerfLANAllowedCIDRs)
+	o.Timing = gossip.Timing(c.GossipLAN)
+	o.ReconnectTimeout = c.ReconnectTimeout
+	if a.dir != nil {
+		o.SnapshotPath = a.dir.Path("serf", "local.snapshot")
+	}
+	return o, nil
+}
+
+// poolOptions is what both pools have in common. Each keeps its keys in a file of its own.
+func (a *Agent) poolOptions(keys string) (gossip.Options, error) {
 	c := a.cfg
 	o := gossip.Default()
 	o.NodeName, o.NodeID, o.Datacenter, o.Server = c.NodeName, a.nodeID, c.Datacenter, c.Server
 	o.RPCPort = a.rpcPort()
 	o.Version, o.PeerVersion, o.ACLs, o.Meta = a.opts.Build.Version, api.CompatibleWith, c.ACL.Enabled, a.node().Meta
-	o.Ports = gossip.Ports{GRPC: max(a.listen.grpcN, 0), GRPCTLS: max(a.listen.tlsN, 0), WAN: max(c.Ports.SerfWAN, 0)}
-	o.Bind = netip.AddrPortFrom(c.Addrs.SerfLAN, uint16(c.Ports.SerfLAN))
-	o.Advertise = netip.AddrPortFrom(c.Addrs.Advertise, 0)
+	o.Ports = gossip.Ports{GRPC: max(a.listen.grpcN, 0), GRPCTLS: max(a.listen.tlsN, 0)}
 	o.EncryptVerifyIncoming, o.EncryptVerifyOutgoing = c.EncryptVerifyIncoming, c.EncryptVerifyOutgoing
-	o.AllowedCIDRs = prefixes(c.SerfLANAllowedCIDRs)
-	o.Timing = gossip.Timing(c.GossipLAN)
-	o.ReconnectTimeout, o.AdvertiseReconnect = c.ReconnectTimeout, c.AdvertiseReconnect
+	o.AdvertiseReconnect = c.AdvertiseReconnect
 	o.RejoinAfterLeave, o.DisableCoordinates = c.RejoinAfterLeave, c.DisableCoordinates
 	o.Logger = a.log
-	if a.dir != nil {
-		o.SnapshotPath = a.dir.Path("serf", "local.snapshot")
-	}
 	var err error
-	if o.EncryptKeys, err = a.gossipKeys(); err != nil {
+	if o.EncryptKeys, err = a.gossipKeys(keys); err != nil {
 		return o, err
 	}
 	if a.keepsKeys() {
-		o.SaveKeys = a.saveGossipKeys
+		o.SaveKeys = func(now [][]byte) error { return a.saveGossipKeys(keys, now) }
 	}
 	return o, nil
 }
@@ -41,6 +54,7 @@ func (a *Agent) gossipOptions() (gossip.Options, error) {
 // members is gossip as the server needs it.
 type members struct {
 	pool *gossip.Pool
+	wan  *gossip.Pool // nil: there is none
 	self api.Node
 }
 
@@ -89,45 +103,57 @@ func (m members) Founding(expect int) { m.pool.Founding(expect) }
 func (m members) Founded() { m.pool.Founded() }
 
 // Belongs implements server.Members.
-func (m members) Belongs(cluster string) { m.pool.Belongs(cluster) }
+func (m members) Belongs(cluster string) {
+	m.pool.Belongs(cluster)
+	if m.wan != nil {
+		m.wan.Belongs(cluster)
+	}
+}
 
 // Remove implements server.Members.
 func (m members) Remove(node string) error { return m.pool.ForceLeave(node, false) }
 
-// pool is the gossip pool as the HTTP API shows it.
-type pool struct{ *gossip.Pool }
+// pools is gossip as the HTTP API shows it.
+type pools struct{ lan, wan *gossip.Pool }
 
-// Members implements agenthttp.Members. Of all servers everywhere, those of this datacenter are known.
-func (p pool) Members(wan bool) []api.Member {
-	all := p.Pool.APIMembers()
-	if !wan {
-		return all
-	}
-	servers := []api.Member{}
-	for _, m := range all {
-		if m.Tags["role"] == "consul" {
-			m.Name += "." + m.Tags["dc"]
-			servers = append(servers, m)
-		}
-	}
-	return servers
-}
+// Members implements agenthttp.Members.
+func (p pools) Members() []api.Member { return p.lan.APIMembers() }
 
 // Join implements agenthttp.Members.
-func (p pool) Join(ctx context.Context, addrs []string, wan bool) error {
-	if wan {
-		return errNoWAN
+func (p pools) Join(ctx context.Context, addrs []string, wan bool) error {
+	to, err := p.of(wan)
+	if err == nil {
+		_, err = to.Join(ctx, addrs)
 	}
-	_, err := p.Pool.Join(ctx, addrs)
 	return err
 }
 
-// ForceLeave implements agenthttp.Members.
-func (p pool) ForceLeave(_ context.Context, node string, prune, wan bool) error {
-	if wan {
-		return errNoWAN
+// of is one of the two.
+func (p pools) of(wan bool) (*gossip.Pool, error) {
+	switch {
+	case !wan:
+		return p.lan, nil
+	case p.wan == nil:
+		return nil, api.Errorf(http.StatusInternalServerError,
+			"this agent is not in the pool of the servers of all datacenters: ask a server whose ports.serf_wan is open")
 	}
-	return p.Pool.ForceLeave(node, prune)
+	return p.wan, nil
 }
 
-var errNoWAN = api.Errorf(500, "this release knows one datacenter only: the WAN pool is not there yet")
+// ForceLeave implements agenthttp.Members. A server that is made to leave its datacenter is made to leave the others as well.
+func (p pools) ForceLeave(_ context.Context, node string, prune, wan bool) error {
+	to, err := p.of(wan)
+	if err != nil {
+		return err
+	}
+	err = to.ForceLeave(node, prune)
+	if !wan && p.wan != nil && err == nil {
+		name := node + "." + p.lan.Local().Datacenter
+		for _, m := range p.wan.Members() {
+			if m.Name == name && m.Status == api.MemberFailed {
+				return p.wan.ForceLeave(name, prune)
+			}
+		}
+	}
+	return err
+}

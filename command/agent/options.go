@@ -51,9 +51,9 @@ func (a *Agent) httpOptions() agenthttp.Options {
 	c := a.cfg
 	return agenthttp.Options{
 		Node: c.NodeName, Datacenter: c.Datacenter,
-		Client: a.client, Authorizer: acl.Open{}, Members: pool{a.gossip}, Keyring: a.gossip, Local: a.local, Leaves: a.leaves,
+		Client: a.client, Authorizer: acl.Open{}, Members: pools{a.gossip, a.wan}, Keyring: a.gossip, Local: a.local, Leaves: a.leaves,
 		Proxies: snapshot.Publisher{Source: hurrying{a.source, a.local}}, Self: a.self, Version: a.version(), Leave: a.askToLeave, Reload: a.reload,
-		Metrics: a.metrics, Prometheus: a.metrics.Prometheus(), Monitor: a.opts.logs.Follow, Events: a.events, Snapshots: a.snapshots, Coordinate: a.gossip.Coordinate,
+		Metrics: a.metrics, Prometheus: a.metrics.Prometheus(), Monitor: a.opts.logs.Follow, Events: a.events, Snapshots: a.snapshots,
 		DefaultACLPolicy: c.ACL.DefaultPolicy, Headers: c.HTTPConfig.ResponseHeaders,
 		AllowWriteFrom: prefixes(c.HTTPConfig.AllowWriteHTTPFrom), BlockEndpoints: c.HTTPConfig.BlockEndpoints,
 		Debug: c.EnableDebug, MaxValue: c.Limits.KVMaxValueSize, MaxTxn: c.Limits.TxnMaxReqLen, MinSessionTTL: c.SessionTTLMin, MaxHeader: c.HTTPConfig.MaxHeaderBytes,

@@ -148,7 +148,7 @@ func (a *Agent) banner() string {
 		{"Server", a.serverText()},
 		{"Client address", fmt.Sprintf("%s (HTTP %s, HTTPS %s, gRPC %s, gRPC-TLS %s, DNS %s)", c.ClientAddr,
 			socketOr(c.Addrs.HTTP, l.httpN), socketOr(c.Addrs.HTTPS, l.httpsN), portText(l.grpcN), portText(l.tlsN), portText(l.dnsN))},
-		{"Cluster address", fmt.Sprintf("%s (LAN %d, RPC %s)", c.Addrs.Advertise, l.serfLANN, portText(cmp.Or(a.rpcPort(), config.Closed)))},
+		{"Cluster address", fmt.Sprintf("%s (LAN %d, WAN %s, RPC %s)", c.Addrs.Advertise, l.serfLANN, portText(cmp.Or(a.wanPort(), config.Closed)), portText(cmp.Or(a.rpcPort(), config.Closed)))},
 		{"Encryption", fmt.Sprintf("gossip: %t, RPC verifies: %t", c.Encrypt != "", c.TLS.InternalRPC.VerifyOutgoing)},
 	}
 	if c.Server {

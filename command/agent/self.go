@@ -56,8 +56,11 @@ func (a *Agent) stats(ctx context.Context) map[string]map[string]string {
 		"serf_lan": {"members": strconv.Itoa(len(members))},
 		"consul": {
 			"server": strconv.FormatBool(a.cfg.Server), "known_servers": strconv.Itoa(len(a.gossip.Servers())),
-			"known_datacenters": "1",
+			"known_datacenters": a.knownDatacenters(),
 		},
+	}
+	if a.wan != nil {
+		stats["serf_wan"] = map[string]string{"members": strconv.Itoa(len(a.wan.Members()))}
 	}
 	if a.server != nil {
 		stats["raft"] = a.server.Raft().Stats()

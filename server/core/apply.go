@@ -39,8 +39,10 @@ func (c *Core) ApplyEnvelope(ctx context.Context, e verb.Envelope) (verb.Result,
 }
 
 func (c *Core) apply(ctx context.Context, e verb.Envelope, cmd verb.Command) (verb.Result, error) {
-	if err := c.route(e.Datacenter); err != nil {
+	if there, err := c.route(e.Datacenter); err != nil {
 		return verb.Result{}, err
+	} else if there != nil {
+		return there.ApplyEnvelope(ctx, e)
 	}
 	return hold(ctx, c, e.Forwarded, false, func(ctx context.Context) (verb.Result, error) {
 		if c.Ready() {

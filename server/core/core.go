@@ -32,6 +32,8 @@ type Options struct {
 	// Leader reaches the server that leads, for requests that this server may not answer itself. It marks what it
 	// sends as forwarded. Nil for a server that is alone.
 	Leader verb.Handler
+	// Elsewhere reaches other datacenters. Nil for a server that knows of none.
+	Elsewhere Elsewhere
 	// Loops run while this server leads.
 	Loops []Loop
 	// Memory is what this server keeps in memory while it leads, for commands that are verb.AtLeader.
@@ -68,6 +70,12 @@ type Options struct {
 
 // DefaultHold covers an election at the default timing with room to spare.
 const DefaultHold = 7 * time.Second
+
+// Elsewhere reaches other datacenters.
+type Elsewhere interface {
+	// Datacenter returns the way to another datacenter. The error is verb.ErrNoPath when it is not known.
+	Datacenter(name string) (verb.Handler, error)
+}
 
 // Authorizer judges what the bearer of a token may do, by the state of the server it is asked on.
 type Authorizer interface {
@@ -313,12 +321,28 @@ func hold[T any](ctx context.Context, c *Core, forwarded, waits bool, try func(c
 	}
 }
 
-// route refuses what is meant for a datacenter that is not this one.
-func (c *Core) route(dc string) error {
-	if dc == "" || dc == c.opts.Datacenter {
-		return nil
+// route finds who is to have what is meant for a datacenter; nil: this one.
+func (c *Core) route(dc string) (verb.Handler, error) {
+	switch {
+	case dc == "" || dc == c.opts.Datacenter:
+		return nil, nil
+	case c.opts.Elsewhere == nil:
+		return nil, fmt.Errorf("%w: %q is not known here; this is %q", verb.ErrNoPath, dc, c.opts.Datacenter)
 	}
-	return fmt.Errorf("%w: %q is not known here; this is %q", verb.ErrNoPath, dc, c.opts.Datacenter)
+	return c.opts.Elsewhere.Datacenter(dc)
+}
+
+// routeSnapshots is route for snapshots.
+func (c *Core) routeSnapshots(dc string) (verb.SnapshotHandler, error) {
+	there, err := c.route(dc)
+	if there == nil || err != nil {
+		return nil, err
+	}
+	to, ok := there.(verb.SnapshotHandler)
+	if !ok {
+		return nil, fmt.Errorf("%w: no snapshots are carried to %q", verb.ErrNoPath, dc)
+	}
+	return to, nil
 }
 
 // allow returns a refusal with the reason unless all needs are allowed.

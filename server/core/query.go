@@ -81,8 +81,13 @@ func (c *Core) unwrap(e verb.Envelope) (verb.Query, error) {
 }
 
 func (c *Core) query(ctx context.Context, e verb.Envelope, o verb.Options, q verb.Query) (verb.Answer, error) {
-	if err := c.route(e.Datacenter); err != nil {
+	if _, about := q.(verb.AboutServers); about {
+		o.MinIndex = 0 // there is nothing to wait for
+	}
+	if there, err := c.route(e.Datacenter); err != nil {
 		return verb.Answer{}, err
+	} else if there != nil {
+		return there.QueryEnvelope(ctx, e, o)
 	}
 	until := time.Now().Add(c.wait(o))
 	return hold(ctx, c, e.Forwarded, o.MinIndex > 0, func(ctx context.Context) (verb.Answer, error) {
@@ -332,8 +337,10 @@ func (c *Core) answer(judge Judge, s watch.State[*verb.Row]) verb.Answer {
 
 // watch follows a query here or, when the mode asks for the leader and that is another, there.
 func (c *Core) watch(ctx context.Context, e verb.Envelope, o verb.Options, q verb.Query) (verb.Reader, error) {
-	if err := c.route(e.Datacenter); err != nil {
+	if there, err := c.route(e.Datacenter); err != nil {
 		return nil, err
+	} else if there != nil {
+		return there.WatchEnvelope(ctx, e, o)
 	}
 	return hold(ctx, c, e.Forwarded, false, func(ctx context.Context) (verb.Reader, error) {
 		term, here, err := c.place(ctx, o)

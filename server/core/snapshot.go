@@ -35,8 +35,10 @@ func (c *Core) Save(ctx context.Context, o verb.Options, begin func(verb.Saved) 
 
 // SaveEnvelope implements verb.SnapshotHandler.
 func (c *Core) SaveEnvelope(ctx context.Context, e verb.Envelope, o verb.Options, begin func(verb.Saved) (io.Writer, error)) error {
-	if err := c.route(e.Datacenter); err != nil {
+	if there, err := c.routeSnapshots(e.Datacenter); err != nil {
 		return err
+	} else if there != nil {
+		return there.SaveEnvelope(ctx, e, o, begin)
 	}
 	if o.Mode == verb.Default {
 		o.Mode = verb.Consistent // it costs one round to the others, and nobody wants an old backup
@@ -142,8 +144,10 @@ func (c *Core) Restore(ctx context.Context, o verb.Options, open func() (io.Read
 
 // RestoreEnvelope implements verb.SnapshotHandler.
 func (c *Core) RestoreEnvelope(ctx context.Context, e verb.Envelope, open func() (io.Reader, error)) error {
-	if err := c.route(e.Datacenter); err != nil {
+	if there, err := c.routeSnapshots(e.Datacenter); err != nil {
 		return err
+	} else if there != nil {
+		return there.RestoreEnvelope(ctx, e, open)
 	}
 	var opened bool
 	var over error // it has been opened, and cannot be opened again

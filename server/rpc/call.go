@@ -8,6 +8,9 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/connectivity"
+	"google.golang.org/grpc/status"
 
 	"github.com/parleymesh/parley/server/verb"
 )
@@ -51,6 +54,22 @@ func (l *link) apply(ctx context.Context, e verb.Envelope) (verb.Result, error) 
 		return verb.Result{}, out.Fault.err()
 	}
 	return out.Result, nil
+}
+
+// ping asks a server whether it is there, at once: also where the connection waits before it is made again.
+func (l *link) ping(ctx context.Context) error {
+	if l.conn.GetState() == connectivity.TransientFailure {
+		l.conn.ResetConnectBackoff()
+		l.conn.WaitForStateChange(ctx, connectivity.TransientFailure)
+	}
+	if err := l.ready(ctx); err != nil {
+		return err
+	}
+	err := l.conn.Invoke(ctx, method(methodPing), &ping{}, new(ping))
+	if err != nil && status.Code(err) != codes.Unimplemented { // which is an answer, too
+		return fmt.Errorf("server %s: %w", l.addr, err)
+	}
+	return nil
 }
 
 // query tries a query at one server.

@@ -105,8 +105,7 @@ func (c *Client) Apply(ctx context.Context, o verb.Options, cmd verb.Command) (v
 	if err != nil {
 		return verb.Result{}, err
 	}
-	none := func() (verb.Result, bool) { return verb.Result{}, false }
-	return ask(ctx, c, true, none, func(ctx context.Context, l *link) (verb.Result, error) { return l.apply(ctx, e) })
+	return c.ApplyEnvelope(ctx, e)
 }
 
 // Query implements verb.Client.
@@ -115,14 +114,10 @@ func (c *Client) Query(ctx context.Context, o verb.Options, q verb.Query) (verb.
 	if err != nil {
 		return verb.Answer{}, err
 	}
-	_, aboutServers := q.(verb.AboutServers)
-	var a verb.Answer
-	switch {
-	case o.MinIndex > 0 && o.Mode != verb.Consistent && !aboutServers:
-		a, err = c.block(ctx, e, o)
-	default:
-		a, err = c.query(ctx, e, o)
+	if _, aboutServers := q.(verb.AboutServers); aboutServers {
+		o.MinIndex = 0
 	}
+	a, err := c.QueryEnvelope(ctx, e, o)
 	if err != nil {
 		return verb.Answer{}, err
 	}
@@ -265,6 +260,7 @@ func ask[T any](ctx context.Context, c *Client, command bool, instead func() (T,
 	var none T
 	began := time.Now()
 	var reason error // of the last failure
+	sent := false    // a command, once: who has not heard whether it was carried out is not told that it was not
 	for pause := minPause; ; {
 		addr, fresh := c.choose.choose(*c.addrs.Load())
 		if addr == "" && reason == nil {
@@ -287,6 +283,7 @@ func ask[T any](ctx context.Context, c *Client, command bool, instead func() (T,
 			continue
 		}
 		v, err := one(ctx, c, addr, try)
+		err, sent = remember(err, sent)
 		switch {
 		case err == nil:
 			return v, nil
@@ -299,6 +296,18 @@ func ask[T any](ctx context.Context, c *Client, command bool, instead func() (T,
 		}
 		reason = err
 	}
+}
+
+// remember marks the failure of an attempt as that of one that was sent, if an earlier one was.
+func remember(err error, sent bool) (error, bool) {
+	var broken *transportError
+	if !errors.As(err, &broken) {
+		return err, sent || errors.Is(err, errGaveUp)
+	}
+	if sent && !broken.sent {
+		return &transportError{broken.err, true}, true
+	}
+	return err, broken.sent
 }
 
 // one tries a request at one server.

@@ -19,6 +19,7 @@ const (
 	methodWatch   = "Watch"
 	methodSave    = "Save"
 	methodRestore = "Restore"
+	methodPing    = "Ping"
 )
 
 // beat is how often a quiet watch says how old its server's state is.
@@ -45,7 +46,7 @@ func describe() *grpc.ServiceDesc {
 	return &grpc.ServiceDesc{
 		ServiceName: serviceName,
 		HandlerType: (*verb.Handler)(nil),
-		Methods:     []grpc.MethodDesc{{MethodName: methodApply, Handler: serveApply}},
+		Methods:     []grpc.MethodDesc{{MethodName: methodApply, Handler: serveApply}, {MethodName: methodPing, Handler: servePing}},
 		Streams: []grpc.StreamDesc{
 			{StreamName: methodQuery, Handler: serveStream(serveQuery), ServerStreams: true},
 			{StreamName: methodWatch, Handler: serveStream(serveWatch), ServerStreams: true},
@@ -67,6 +68,13 @@ func serveApply(srv any, ctx context.Context, decode func(any) error, _ grpc.Una
 		return &applied{Fault: faultOf(err)}, nil
 	}
 	return &applied{Result: r}, nil
+}
+
+// ping is what Ping is sent and replies with. That there is a reply is all there is to it.
+type ping struct{}
+
+func servePing(_ any, _ context.Context, decode func(any) error, _ grpc.UnaryServerInterceptor) (any, error) {
+	return &ping{}, decode(new(ping))
 }
 
 // early ends a little before the caller's patience does, so that the caller hears why it was not answered.

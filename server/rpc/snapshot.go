@@ -279,8 +279,7 @@ func (c *Client) Save(ctx context.Context, o verb.Options, begin func(verb.Saved
 	if err != nil {
 		return err
 	}
-	_, err = ask(ctx, c, false, noAnswer, func(ctx context.Context, l *link) (struct{}, error) { return struct{}{}, l.save(ctx, e, o, begin) })
-	return err
+	return c.SaveEnvelope(ctx, e, o, begin)
 }
 
 // Restore implements verb.Snapshots.
@@ -289,8 +288,7 @@ func (c *Client) Restore(ctx context.Context, o verb.Options, open func() (io.Re
 	if err != nil {
 		return err
 	}
-	_, err = ask(ctx, c, false, noAnswer, func(ctx context.Context, l *link) (struct{}, error) { return struct{}{}, l.restore(ctx, e, open) })
-	return err
+	return c.RestoreEnvelope(ctx, e, open)
 }
 
 // SaveEnvelope implements verb.SnapshotHandler.

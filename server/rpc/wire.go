@@ -72,7 +72,7 @@ type kind struct {
 func kinds() []kind {
 	return []kind{
 		{"unknown-outcome", verb.ErrUnknownOutcome}, {"not-leader", verb.ErrNotLeader}, {"no-leader", verb.ErrNoLeader},
-		{"no-path", verb.ErrNoPath}, {"gave-up", errGaveUp},
+		{"no-path", verb.ErrNoPath}, {"unreachable", verb.ErrUnreachable}, {"gave-up", errGaveUp},
 	}
 }
 

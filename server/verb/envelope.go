@@ -51,6 +51,8 @@ var (
 	ErrUnknownOutcome = &api.Error{Status: http.StatusInternalServerError, Message: "leadership ended before the write was known to be committed"}
 	// ErrNoPath: the datacenter is not known here.
 	ErrNoPath = &api.Error{Status: http.StatusInternalServerError, Message: "No path to datacenter"}
+	// ErrUnreachable: none of the datacenter's servers answers. Who waits for it to come back is better told so.
+	ErrUnreachable = &api.Error{Status: http.StatusInternalServerError, Message: "the datacenter is unreachable"}
 )
 
 // Retriable reports whether the same envelope may be sent again after err. It may after an unknown outcome as well,

@@ -16,6 +16,12 @@ type Servers interface {
 	Progress() Progress
 	// AutopilotState is how all servers are. Only the leader knows.
 	AutopilotState() (api.AutopilotState, error)
+	// Datacenters lists those that are known, the nearest first.
+	Datacenters() []string
+	// Places is where the servers of all datacenters are in the network, in the same order.
+	Places() []api.CoordinateDatacenter
+	// ServersEverywhere lists the servers of all datacenters, as the members of their pool.
+	ServersEverywhere() []api.Member
 }
 
 // Progress is how far one server has come in the log.
