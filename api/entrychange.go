@@ -53,6 +53,16 @@ type EntryProblem struct {
 type EntryOutcome struct {
 	Problems []EntryProblem
 	Warnings []string // what of the entries has no effect yet
+	// Entries are those that are written as they will be read, with what the servers fill in; null for one that is deleted.
+	Entries []json.RawMessage
+}
+
+// Entry returns the entry of a change as it will be read, or nil when it is deleted.
+func (o *EntryOutcome) Entry(change int) (ConfigEntry, error) {
+	if change >= len(o.Entries) || string(o.Entries[change]) == "null" {
+		return nil, nil
+	}
+	return UnmarshalConfigEntry(o.Entries[change])
 }
 
 // Apply makes changes to config entries, all of them or none. With dryRun it makes none, and tells only what would stand against

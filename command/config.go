@@ -26,7 +26,12 @@ func configCommand() *cli.Command {
 		return &cli.Uint64Flag{Name: "modify-index", Usage: "index that the entry must have; 0: it must be absent"}
 	}
 	return &cli.Command{Name: "config", Usage: "read and write config entries: defaults and intentions of services", Category: aboutMesh, Subcommands: []*cli.Command{
-		{Name: "delete", Usage: "delete an entry", Flags: tenantFlags(kind(), name(), cas(), index(), formatFlag()), Action: withClient(configDelete)},
+		{
+			Name: "delete", Usage: "delete an entry",
+			Flags: tenantFlags(kind(), name(), &cli.StringFlag{Name: "filename", Usage: "delete the entry that this file has, in HCL or JSON"},
+				cas(), index(), formatFlag()),
+			Action: withClient(configDelete),
+		},
 		{
 			Name: "list", Usage: "list the names of the entries of a kind",
 			Flags:  tenantFlags(&cli.StringFlag{Name: "filter", Usage: "only those for which this expression holds"}, kind(), formatFlag()),
@@ -52,18 +57,19 @@ func configWrite(c *cli.Context, client *api.Client) error {
 		return err
 	}
 	place := entry.EntryKind() + "/" + entry.EntryName()
-	ok, index := true, c.Uint64("modify-index")
+	var cas *uint64
+	index := c.Uint64("modify-index")
 	if c.Bool("cas") {
-		ok, err = client.ConfigEntries().CAS(c.Context, entry, index, nil)
-	} else {
-		err = client.ConfigEntries().Put(c.Context, entry, nil)
+		cas = &index
 	}
+	ok, warnings, err := client.ConfigEntries().Write(c.Context, entry, cas, nil)
 	if err == nil && !ok {
 		err = moved(index)
 	}
 	if err != nil {
 		return failed(err, "writing config entry %s", place)
 	}
+	warn(c, warnings)
 	return done(c, fields{"Kind": entry.EntryKind(), "Name": entry.EntryName()}, "Config entry written: %s", place)
 }
 

@@ -58,7 +58,7 @@ func newApp(program string) *cli.App {
 func commands(program string) []*cli.Command {
 	return []*cli.Command{
 		servicesCommand(), catalogCommand(), dnsCommand(), maintCommand(),
-		intentionCommand(), connectCommand(), configCommand(),
+		intentionCommand(), connectCommand(), configCommand(), applyCommand(),
 		kvCommand(), lockCommand(), eventCommand(), execCommand(), watchCommand(),
 		membersCommand(), rttCommand(), joinCommand(), leaveCommand(), forceLeaveCommand(), operatorCommand(), keyringCommand(), snapshotCommand(), infoCommand(), monitorCommand(), reloadCommand(),
 		agentCommand(program), validateCommand(), keygenCommand(), tlsCommand(), completionCommand(), versionCommand(),

@@ -23,13 +23,11 @@ func configApply(r *request) (any, error) {
 		return nil, api.Errorf(http.StatusBadRequest, "Request decoding failed: %v", err)
 	}
 	changes := make([]configentry.Change, len(body.Changes))
-	out := api.EntryOutcome{Problems: []api.EntryProblem{}, Warnings: []string{}}
+	out := api.EntryOutcome{Problems: []api.EntryProblem{}, Warnings: []string{}, Entries: make([]json.RawMessage, len(changes))}
 	for i, raw := range body.Changes {
-		c, warnings, err := changeOf(raw)
-		if err != nil {
+		if changes[i], err = changeOf(raw, i, &out); err != nil {
 			return nil, api.Errorf(http.StatusBadRequest, "Request decoding failed: Changes[%d]: %v", i, err)
 		}
-		changes[i], out.Warnings = c, append(out.Warnings, warnings...)
 	}
 	if out.Problems = append(out.Problems, configentry.CheckChanges(changes)...); len(out.Problems) > 0 {
 		return outcome(&out, false), nil
@@ -50,20 +48,26 @@ func configApply(r *request) (any, error) {
 	return outcome(&out, len(out.Problems) == 0), nil
 }
 
-// changeOf reads one change.
-func changeOf(raw []byte) (configentry.Change, []string, error) {
+// changeOf reads one change, and notes what will become of it.
+func changeOf(raw []byte, i int, out *api.EntryOutcome) (configentry.Change, error) {
 	var c api.EntryChange
 	if err := json.Unmarshal(raw, &c); err != nil {
-		return configentry.Change{}, nil, err
+		return configentry.Change{}, err
 	}
 	switch {
 	case (c.Put == nil) == (c.Delete == nil):
-		return configentry.Change{}, nil, api.Errorf(http.StatusBadRequest, "want either Put or Delete")
+		return configentry.Change{}, api.Errorf(http.StatusBadRequest, "want either Put or Delete")
 	case c.Delete != nil:
-		return configentry.Change{Kind: c.Delete.Kind, Name: c.Delete.Name, CAS: c.CAS}, nil, nil
+		return configentry.Change{Kind: c.Delete.Kind, Name: c.Delete.Name, CAS: c.CAS}, nil
 	}
 	change, err := configentry.NewChange(c.Put, c.CAS)
-	return change, configentry.Warnings(c.Put), err
+	if err != nil {
+		return change, err
+	}
+	out.Warnings = append(out.Warnings, configentry.Warnings(c.Put)...)
+	configentry.Normalize(c.Put)
+	out.Entries[i], err = json.Marshal(c.Put)
+	return change, err
 }
 
 // rehearse judges the changes at the leader.

@@ -90,7 +90,17 @@ func modifyIndex(e api.ConfigEntry) uint64 {
 	return e.Common().ModifyIndex
 }
 
-// normalize writes an entry in the one way in which it is kept.
+// Normalize writes an entry in the one way in which it is kept, as it will be read but for what the servers say of it.
+func Normalize(e api.ConfigEntry) {
+	normalize(e)
+	if s := status(e); s != nil {
+		*s = api.EntryStatus{}
+	}
+	c := e.Common()
+	c.Hash, c.CreateIndex, c.ModifyIndex = 0, 0, 0
+}
+
+// normalize is Normalize for an entry that will have what the servers say of it.
 func normalize(e api.ConfigEntry) {
 	switch e := e.(type) {
 	case *api.ServiceIntentions:
