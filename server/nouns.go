@@ -36,7 +36,7 @@ func types() core.Types {
 			configentry.Get{}, configentry.List{}, configentry.Chain{}, configentry.Central{}, configentry.Exported{}, configentry.Rehearse{},
 			intention.List{}, intention.ByID{}, intention.Exact{}, intention.Match{}, intention.Check{}, intention.Policy{},
 			ca.Roots{}, ca.Configuration{}, ca.Sign{},
-			query.List{}, query.Get{}, query.Explain{}, query.Execute{},
+			query.List{}, query.Get{}, query.Explain{}, query.Execute{}, query.Remote{},
 			coordinate.List{}, coordinate.Node{},
 			operator.Leader{}, operator.Peers{}, operator.RaftConfiguration{}, operator.Autopilot{}, operator.AutopilotState{}, operator.Progress{}, operator.Usage{},
 			operator.Datacenters{}, operator.Places{}, operator.ServersEverywhere{},

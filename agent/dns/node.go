@@ -20,6 +20,7 @@ func (q *asked) nodeNamed(rows []*verb.Row) answer {
 	if n == nil {
 		return q.unknown()
 	}
+	n = q.nodeFromHere(n)
 	ttl := q.cfg.NodeTTL
 	a := answer{outline: ours}
 	address := q.qtype == dns.TypeA || q.qtype == dns.TypeAAAA

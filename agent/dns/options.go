@@ -55,6 +55,9 @@ type Config struct {
 	// RecursorTimeout is how long one of them may take; 0: two seconds.
 	RecursorTimeout time.Duration
 
+	// TranslateWAN tells of what is in other datacenters the addresses that are tagged "wan".
+	TranslateWAN bool
+
 	SOA SOA
 }
 

@@ -25,7 +25,11 @@ func (q *asked) query(rows []*verb.Row) answer {
 	for _, r := range rows[1:] {
 		entries = append(entries, r.Value.(*query.Found).Entry)
 	}
-	a := q.instances(entries, ttl)
+	at := *q
+	if about.Datacenter != "" {
+		at.dc = about.Datacenter
+	}
+	a := at.instances(at.seenFromHere(entries), ttl)
 	a.shuffle = a.shuffle && about.Near == ""
 	return a
 }

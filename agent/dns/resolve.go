@@ -8,6 +8,7 @@ import (
 
 	"github.com/miekg/dns"
 
+	"github.com/parleymesh/parley/server/query"
 	"github.com/parleymesh/parley/server/verb"
 )
 
@@ -33,6 +34,8 @@ type knowledge struct {
 	rows func(source) (*view, *facts, error)
 	// addresses asks a recursor for a host's records of a type. Nil: that cannot be done now.
 	addresses func(host string, qtype uint16) []dns.RR
+	// elsewhere asks the other datacenters that a prepared query names. Nil: likewise.
+	elsewhere func(about *query.Asked, dc string) []*verb.Row
 }
 
 var errUnknown = errors.New("not known here")
@@ -52,6 +55,7 @@ func (s *Server) slow(ctx context.Context, c *Config, q *question, key []byte) (
 	return s.resolve(c, q, key, knowledge{
 		rows:      func(src source) (*view, *facts, error) { return s.views.ask(ctx, src) },
 		addresses: func(host string, qtype uint16) []dns.RR { return s.addresses(ctx, c, host, qtype) },
+		elsewhere: func(about *query.Asked, dc string) []*verb.Row { return s.elsewhere(ctx, c, about, dc) },
 	})
 }
 
@@ -88,6 +92,10 @@ func (s *Server) resolve(c *Config, q *question, key []byte, know knowledge) (*p
 		return nil, err
 	}
 	s.countStale(deps)
+	rows, moved, err := failover(l, rows, know)
+	if err != nil {
+		return nil, err
+	}
 	text, _, err := dns.UnpackDomainName(name, 0)
 	if err != nil {
 		return only(dns.RcodeFormatError), nil
@@ -101,7 +109,7 @@ func (s *Server) resolve(c *Config, q *question, key []byte, know knowledge) (*p
 		return nil, err
 	}
 	p := pack(a, name, zoneOf(l, name))
-	if p.rcode == dns.RcodeSuccess && !chased {
+	if p.rcode == dns.RcodeSuccess && !chased && !moved {
 		s.hot.put(key, &hotAnswer{p, c, deps})
 	}
 	return p, nil

@@ -14,7 +14,7 @@ import (
 
 // service answers from the rows of catalog.Health.
 func (q *asked) service(rows []*verb.Row) answer {
-	return q.instances(q.usable(rows), q.cfg.serviceTTL(q.name))
+	return q.instances(q.seenFromHere(q.usable(rows)), q.cfg.serviceTTL(q.name))
 }
 
 // instances answers with instances that are equals.

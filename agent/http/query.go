@@ -172,6 +172,18 @@ func queryExecute(r *request, name string) (any, error) {
 		return nil, err
 	}
 	asked, entries := query.Split(a.Rows)
+	place, failovers := cmp.Or(r.param("dc"), r.s.opts.Datacenter), 0
+	if len(entries) == 0 && asked.FailsOver() {
+		o, err := r.reading()
+		if err != nil {
+			return nil, err
+		}
+		var found []*verb.Row
+		if found, failovers = query.Failover(r.Context(), r.s.opts.Client, o, asked, place, r.datacenters); found != nil {
+			asked, entries = query.Split(found)
+			place = asked.Datacenter
+		}
+	}
 	if asked.Near == "" {
 		// They are equals: whoever takes the first is not to be one of many who do.
 		entries = slices.Clone(entries)
@@ -184,7 +196,7 @@ func queryExecute(r *request, name string) (any, error) {
 		api.QueryResult
 		PeerName string
 		queryMeta
-	}{api.QueryResult{Service: asked.Service, Nodes: entries, DNS: asked.DNS, Datacenter: cmp.Or(r.param("dc"), r.s.opts.Datacenter)}, "", meta}, nil
+	}{api.QueryResult{Service: asked.Service, Nodes: entries, DNS: asked.DNS, Datacenter: place, Failovers: failovers}, "", meta}, nil
 }
 
 // limit reads how many elements are wanted; 0: all.

@@ -1,6 +1,8 @@
 package http
 
 import (
+	"context"
+
 	"github.com/parleymesh/parley/server/operator"
 	"github.com/parleymesh/parley/server/verb"
 )
@@ -37,7 +39,9 @@ func peers(r *request) (any, error) {
 }
 
 // datacenters lists those that the servers know, the nearest first.
-func datacenters(r *request) (any, error) {
+func datacenters(r *request) (any, error) { return orError(r.datacenters(r.Context())) }
+
+func (r *request) datacenters(context.Context) ([]string, error) {
 	found, err := about[operator.Datacenter](r, operator.Datacenters{})
 	if err != nil {
 		return nil, err

@@ -31,7 +31,8 @@ func dnsConfig(c *config.Config) dns.Config {
 		EnableTruncate: d.EnableTruncate, OnlyPassing: d.OnlyPassing, DisableCompression: d.DisableCompression,
 		UDPAnswerLimit: d.UDPAnswerLimit, ARecordLimit: d.ARecordLimit, EnableAdditionalNodeMetaTXT: d.EnableAdditionalNodeMetaTXT,
 		Recursors: withPorts(c.Recursors), RandomRecursor: d.RecursorStrategy == "random", RecursorTimeout: d.RecursorTimeout,
-		SOA: dns.SOA{Refresh: d.SOA.Refresh, Retry: d.SOA.Retry, Expire: d.SOA.Expire, MinTTL: d.SOA.MinTTL},
+		TranslateWAN: c.TranslateWANAddrs,
+		SOA:          dns.SOA{Refresh: d.SOA.Refresh, Retry: d.SOA.Retry, Expire: d.SOA.Expire, MinTTL: d.SOA.MinTTL},
 	}
 }
 

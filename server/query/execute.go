@@ -32,6 +32,12 @@ type Asked struct {
 	Service string
 	DNS     api.QueryDNS
 	Near    string // the node by whose distance the instances are sorted; empty: they are equals
+
+	// Of is the query with everything filled in, where it is to go on elsewhere when nothing is found; otherwise nil.
+	Of      *api.ServiceQuery `json:",omitempty"`
+	Connect bool              `json:",omitempty"`
+	// Datacenter is where the instances are, if that is not where the query is.
+	Datacenter string `json:",omitempty"`
 }
 
 // QueryType implements verb.Query.
@@ -59,14 +65,22 @@ func (q Execute) Read(tx *state.Tx) ([]*verb.Row, error) {
 	if near == "_agent" {
 		near = q.Agent
 	}
-	asked := &Asked{Service: p.Service.Service, DNS: p.DNS, Near: near}
-	rows := []*verb.Row{{Version: verb.Version(p.CreateIndex, p.ModifyIndex), Value: &Found{Asked: asked}}}
-	for e, indexes := range instances(tx, &p.Service, q.Connect) {
-		if wants(&p.Service, e) {
-			rows = append(rows, found(e, indexes, distance(tx, e.Node.Node, near)))
+	asked := &Asked{Service: p.Service.Service, DNS: p.DNS, Near: near, Of: &p.Service, Connect: q.Connect}
+	if !asked.FailsOver() {
+		asked.Of = nil
+	}
+	return searched(tx, asked, &p.Service, q.Connect, verb.Version(p.CreateIndex, p.ModifyIndex)), nil
+}
+
+// searched is what was asked, with the instances that are wanted.
+func searched(tx *state.Tx, asked *Asked, s *api.ServiceQuery, connect bool, version uint64) []*verb.Row {
+	rows := []*verb.Row{{Version: version, Value: &Found{Asked: asked}}}
+	for e, indexes := range instances(tx, s, connect) {
+		if wants(s, e) {
+			rows = append(rows, found(e, indexes, distance(tx, e.Node.Node, asked.Near)))
 		}
 	}
-	return rows, nil
+	return rows
 }
 
 // instances yields all that answer for the service of a query, with their indexes. Of other peers there are none yet.
