@@ -76,8 +76,8 @@ func Clean() {
 
 // Ports are an agent's.
 type Ports struct {
-	HTTP, DNS, GRPC, SerfLAN, Server int
-	Sidecars                         int // the first of those that sidecars are given
+	HTTP, DNS, GRPC, SerfLAN, SerfWAN, Server int
+	Sidecars                                  int // the first of those that sidecars are given
 }
 
 // ports hands out blocks of ports, none of them twice in this process: several agents of several tests share this host.
@@ -133,7 +133,7 @@ func allFree(first int) bool {
 func FreePorts(t testing.TB) Ports {
 	t.Helper()
 	p := freeBlock(t)
-	return Ports{HTTP: p, DNS: p + 1, GRPC: p + 2, SerfLAN: p + 3, Server: p + 4, Sidecars: p + 5}
+	return Ports{HTTP: p, DNS: p + 1, GRPC: p + 2, SerfLAN: p + 3, Server: p + 4, SerfWAN: p + 5, Sidecars: p + 6}
 }
 
 // Host is where an agent runs when it has a network of its own. Its address may change from one start to the next.
@@ -209,7 +209,7 @@ func newAgent(t testing.TB, host Host, name string, p Ports, args ...string) *Ag
 	a := &Agent{Name: name, Ports: p, t: t, host: host, log: new(Log), args: append([]string{
 		"agent", "-node=" + name,
 		flag("http-port", p.HTTP), flag("dns-port", p.DNS), flag("grpc-port", p.GRPC), flag("serf-lan-port", p.SerfLAN),
-		flag("server-port", p.Server), "-serf-wan-port=-1", "-grpc-tls-port=-1",
+		flag("server-port", p.Server), flag("serf-wan-port", p.SerfWAN), "-grpc-tls-port=-1",
 		fmt.Sprintf("-hcl=ports { sidecar_min_port = %d sidecar_max_port = %d }", p.Sidecars, p.Sidecars+sidecars-1),
 	}, args...)}
 	client, err := api.New(api.Config{Address: a.HTTPAddr()})
@@ -267,6 +267,9 @@ func (a *Agent) start(cmd *exec.Cmd) error {
 	}
 	return a.host.Start(cmd)
 }
+
+// WANAddr is where a server meets those of other datacenters.
+func (a *Agent) WANAddr() string { return "127.0.0.1:" + strconv.Itoa(a.Ports.SerfWAN) }
 
 // GRPCAddr is where the agent serves xDS.
 func (a *Agent) GRPCAddr() string { return "127.0.0.1:" + strconv.Itoa(a.Ports.GRPC) }
