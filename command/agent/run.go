@@ -67,7 +67,9 @@ func Run(ctx context.Context, s config.Sources, b Build, stdout, stderr io.Write
 	if !cfg.LogJSON {
 		_, _ = io.WriteString(stdout, a.banner())
 	}
-	return a.wait(ctx, signals, stderr)
+	manager := supervisor{a.log}
+	manager.ready(a.serverText())
+	return a.wait(ctx, signals, manager, stderr)
 }
 
 func complain(stderr io.Writer, err error) int {
@@ -78,13 +80,24 @@ func complain(stderr io.Writer, err error) int {
 }
 
 // wait stays until something ends the agent, and stops it.
-func (a *Agent) wait(ctx context.Context, signals <-chan os.Signal, stderr io.Writer) int {
+func (a *Agent) wait(ctx context.Context, signals <-chan os.Signal, manager supervisor, stderr io.Writer) int {
+	var beat <-chan time.Time
+	if every := manager.heartbeat(); every > 0 {
+		ticker := time.NewTicker(every)
+		defer ticker.Stop()
+		beat = ticker.C
+	}
 	leave := false
 	for {
 		select {
+		case <-beat:
+			manager.alive()
+			continue
 		case s := <-signals:
 			if s == syscall.SIGHUP {
+				manager.reloading()
 				a.reloadOrTell()
+				manager.ready(a.serverText())
 				continue
 			}
 			leave = s == syscall.SIGTERM && a.cfg.LeavesOnTerminate() || s == os.Interrupt && a.cfg.LeavesOnInterrupt()
@@ -99,6 +112,7 @@ func (a *Agent) wait(ctx context.Context, signals <-chan os.Signal, stderr io.Wr
 		}
 		break
 	}
+	manager.stopping()
 	if err := a.stop(leave); err != nil {
 		return complain(stderr, err)
 	}
