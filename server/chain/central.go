@@ -76,6 +76,7 @@ func serviceConfig(s *api.ServiceDefaults) map[string]any {
 	add(out, "local_connect_timeout_ms", s.LocalConnectTimeoutMs)
 	add(out, "local_request_timeout_ms", s.LocalRequestTimeoutMs)
 	add(out, "balance_inbound_connections", s.BalanceInboundConnections)
+	addPointer(out, "max_request_headers_kb", s.MaxRequestHeadersKB)
 	return out
 }
 

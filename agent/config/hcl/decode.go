@@ -2,6 +2,7 @@ package hcl
 
 import (
 	"encoding"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -210,6 +211,14 @@ func (d *Decoder) decodeMap(path string, v *Value, dst reflect.Value) error {
 }
 
 func (d *Decoder) decodeSlice(path string, v *Value, dst reflect.Value) error {
+	if v.Kind == String && dst.Type().Elem().Kind() == reflect.Uint8 { // as JSON has bytes
+		data, err := base64.StdEncoding.DecodeString(v.Text)
+		if err != nil {
+			return mismatch(path, v, "bytes in base64")
+		}
+		dst.SetBytes(data)
+		return nil
+	}
 	items := v.Items
 	if v.Kind == Object {
 		items = []*Value{v}
