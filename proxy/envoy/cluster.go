@@ -48,7 +48,9 @@ func (b *Builder) target(r *Resources, s *snapshot.Snapshot, u *snapshot.Upstrea
 	}
 	r.put(assignment)
 	cluster, err := ownCluster(s, u, endpoints)
-	r.problem(wrap("upstream "+u.ID, err))
+	if err = r.unused(u, err); err != nil {
+		return "", err
+	}
 	if cluster == nil {
 		if cluster, err = targetCluster(s, u, endpoints, resolver, lb); err != nil {
 			return "", err
@@ -121,7 +123,7 @@ func upstreamTLS(s *snapshot.Snapshot, e *snapshot.Endpoints, alpn []string) *tl
 		Sni:            e.SNI,
 		MaxSessionKeys: wrapperspb.UInt32(0),
 		CommonTlsContext: &tlsv3.CommonTlsContext{
-			TlsParams:                      tlsParameters(),
+			TlsParams:                      outgoingTLS(s.Mesh),
 			AlpnProtocols:                  alpn,
 			TlsCertificateSdsSecretConfigs: []*tlsv3.SdsSecretConfig{sds(leafSecret)},
 			ValidationContextType: &tlsv3.CommonTlsContext_CombinedValidationContext{

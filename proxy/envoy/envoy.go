@@ -46,8 +46,10 @@ type Resource struct {
 type Resources struct {
 	// ByType holds the resources of each type by name.
 	ByType map[string]map[string]*Resource
-	// Problems are parts of the snapshot that could not be translated. What they guard is closed.
+	// Problems are parts of the snapshot that could not be translated.
 	Problems []string
+	// Kept names what could not be translated: an Envoy that holds it from before keeps it, with all that it leads to.
+	Kept map[Ref]bool
 	// Needs names what an Envoy must have been given before a resource works there: an upstream's listener that comes before
 	// its cluster is ready refuses calls, so it is better late.
 	Needs map[Ref][]Ref
@@ -92,6 +94,16 @@ func (r *Resources) problem(err error) {
 	if err != nil {
 		r.Problems = append(r.Problems, err.Error())
 	}
+}
+
+// keep notes what is kept from before if it could not be translated.
+func (r *Resources) keep(err error, refs ...Ref) error {
+	if err != nil {
+		for _, ref := range refs {
+			r.Kept[ref] = true
+		}
+	}
+	return err
 }
 
 func wrap(what string, err error) error {
@@ -154,10 +166,13 @@ func mustAny(message proto.Message) *anypb.Any {
 // Build translates a snapshot. The generation names what the open connections of the public listener were judged by: while it
 // stays, no connection is drained. See Generation.
 func (b *Builder) Build(s *snapshot.Snapshot, generation string) *Resources {
-	r := &Resources{ByType: map[string]map[string]*Resource{}, Needs: map[Ref][]Ref{}, Assignments: map[string]string{}}
+	r := &Resources{ByType: map[string]map[string]*Resource{}, Needs: map[Ref][]Ref{}, Assignments: map[string]string{}, Kept: map[Ref]bool{}}
 	steps := []func() error{
 		func() error { return r.secrets(s, generation) },
-		func() error { return r.public(s, generation) },
+		func() error {
+			return r.keep(r.public(s, generation), Ref{ListenerType, publicName(s)}, Ref{ClusterType, localAppCluster})
+		},
+		func() error { return r.exposed(s) },
 	}
 	for i := range s.Upstreams {
 		steps = append(steps, func() error { return b.upstream(r, s, &s.Upstreams[i]) })

@@ -37,7 +37,7 @@ func (r *Resources) public(s *snapshot.Snapshot, generation string) error {
 	listener.AccessLog = logs
 	listener.FilterChains = []*listenerv3.FilterChain{{
 		Name:            publicListener,
-		TransportSocket: tlsSocket(mustAny(downstreamTLS(policyName(policySecret, generation), nil))),
+		TransportSocket: tlsSocket(mustAny(downstreamTLS(s.Mesh, policyName(policySecret, generation), nil))),
 		Filters: []*listenerv3.Filter{
 			connectionGuard(generation),
 			networkFilter("envoy.filters.network.tcp_proxy", &tcpproxyv3.TcpProxy{
@@ -88,7 +88,7 @@ func (r *Resources) publicHTTP(s *snapshot.Snapshot) error {
 	listener := inbound(s)
 	listener.FilterChains = []*listenerv3.FilterChain{{
 		Name:            publicListener,
-		TransportSocket: tlsSocket(mustAny(downstreamTLS(rootsSecret, publicALPN(s.Protocol)))),
+		TransportSocket: tlsSocket(mustAny(downstreamTLS(s.Mesh, rootsSecret, publicALPN(s.Protocol)))),
 		Filters:         []*listenerv3.Filter{httpNetworkFilter(manager)},
 	}}
 	_, err := r.add(ListenerType, listener.Name, listener)
@@ -116,10 +116,10 @@ func requestGuards() []*hcmv3.HttpFilter {
 }
 
 // downstreamTLS wants a certificate that the named validation secret lets pass. A resumed session would skip that, so there are none.
-func downstreamTLS(validation string, alpn []string) *tlsv3.DownstreamTlsContext {
+func downstreamTLS(m snapshot.Mesh, validation string, alpn []string) *tlsv3.DownstreamTlsContext {
 	return &tlsv3.DownstreamTlsContext{
 		CommonTlsContext: &tlsv3.CommonTlsContext{
-			TlsParams:                      tlsParameters(),
+			TlsParams:                      incomingTLS(m),
 			AlpnProtocols:                  alpn,
 			TlsCertificateSdsSecretConfigs: []*tlsv3.SdsSecretConfig{sds(leafSecret)},
 			ValidationContextType: &tlsv3.CommonTlsContext_ValidationContextSdsSecretConfig{

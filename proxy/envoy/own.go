@@ -47,7 +47,7 @@ func (r *Resources) ownPublic(s *snapshot.Snapshot, generation, text string) err
 		return fmt.Errorf("%s: it has no filter chain", publicListenerJSON)
 	}
 	for _, chain := range chains {
-		chain.TransportSocket = tlsSocket(mustAny(downstreamTLS(policyName(policySecret, generation), publicALPN(s.Protocol))))
+		chain.TransportSocket = tlsSocket(mustAny(downstreamTLS(s.Mesh, policyName(policySecret, generation), publicALPN(s.Protocol))))
 		chain.Filters = append([]*listenerv3.Filter{connectionGuard(generation)}, chain.GetFilters()...)
 		for _, f := range chain.GetFilters() {
 			if err := guardRequests(f); err != nil {
@@ -115,6 +115,15 @@ func ownCluster(s *snapshot.Snapshot, u *snapshot.Upstream, e *snapshot.Endpoint
 
 // errNotPlain says why a part that an operator wrote is not used.
 var errNotPlain = errors.New("it is not used, because config entries say where the upstream's calls go")
+
+// unused notes a part that is not used, and passes on what else is wrong with one.
+func (r *Resources) unused(u *snapshot.Upstream, err error) error {
+	if errors.Is(err, errNotPlain) {
+		r.problem(wrap("upstream "+u.ID, err))
+		return nil
+	}
+	return err
+}
 
 // replaceable refuses to replace a part of a chain that config entries made: what they say would be lost without a word.
 func replaceable(u *snapshot.Upstream, key string) error {

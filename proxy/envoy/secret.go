@@ -6,7 +6,6 @@ import (
 	rbacfilterv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/rbac/v3"
 	tlsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
 	"google.golang.org/protobuf/proto"
-	"google.golang.org/protobuf/types/known/anypb"
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	"github.com/parleymesh/parley/proxy/snapshot"
@@ -113,17 +112,4 @@ func ads() *corev3.ConfigSource {
 
 func sds(name string) *tlsv3.SdsSecretConfig {
 	return &tlsv3.SdsSecretConfig{Name: name, SdsConfig: ads()}
-}
-
-// tlsParameters ask for TLS 1.2 and above.
-func tlsParameters() *tlsv3.TlsParameters {
-	return &tlsv3.TlsParameters{TlsMinimumProtocolVersion: tlsv3.TlsParameters_TLSv1_2, TlsMaximumProtocolVersion: tlsv3.TlsParameters_TLSv1_3}
-}
-
-// tlsSocket wraps a TLS context as a transport socket.
-func tlsSocket(context *anypb.Any) *corev3.TransportSocket {
-	return &corev3.TransportSocket{
-		Name:       "envoy.transport_sockets.tls",
-		ConfigType: &corev3.TransportSocket_TypedConfig{TypedConfig: context},
-	}
 }

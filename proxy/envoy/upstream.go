@@ -25,10 +25,7 @@ func (b *Builder) upstream(r *Resources, s *snapshot.Snapshot, u *snapshot.Upstr
 		return fmt.Errorf("upstream %s: no discovery chain", u.ID)
 	}
 	t := &upstreamTranslation{b: b, r: r, s: s, u: u, clusters: map[string]string{}}
-	if err := t.build(); err != nil {
-		return fmt.Errorf("upstream %s: %w", u.ID, err)
-	}
-	return nil
+	return wrap("upstream "+u.ID, r.keep(t.build(), Ref{ListenerType, upstreamName(u)}))
 }
 
 // upstreamTranslation is one upstream on its way into resources.
@@ -55,14 +52,16 @@ func (t *upstreamTranslation) build() error {
 	}), t.needs)
 }
 
-// http adds the routes before the listener. If they cannot be translated, Envoy keeps those it has.
+// http adds the routes before the listener, which refers to them by name.
 func (t *upstreamTranslation) http() error {
 	routes, err := chainRoutes(t.u.ID, t.u.Chain, t.resolved)
-	if err == nil {
-		t.r.Needs[Ref{RouteType, t.u.ID}] = t.needs
-		_, err = t.r.add(RouteType, t.u.ID, routes)
+	if err != nil {
+		return err
 	}
-	t.r.problem(wrap("upstream "+t.u.ID, err))
+	t.r.Needs[Ref{RouteType, t.u.ID}] = t.needs
+	if _, err := t.r.add(RouteType, t.u.ID, routes); err != nil {
+		return err
+	}
 	return t.listen(httpNetworkFilter(t.r.connectionManager(t.s, managerOptions{
 		name: t.stats(), routes: t.u.ID, protocol: t.u.Chain.Protocol,
 	})), nil)
@@ -76,7 +75,9 @@ func (t *upstreamTranslation) listen(filter *listenerv3.Filter, needs []Ref) err
 	t.r.problem(err)
 	t.r.problem(strategyProblem("balance_outbound_connections", t.u.Config))
 	own, err := ownListener(t.u)
-	t.r.problem(wrap("upstream "+t.u.ID, err))
+	if err = t.r.unused(t.u, err); err != nil {
+		return err
+	}
 	if own != nil {
 		_, err := t.r.add(ListenerType, own.GetName(), own)
 		return err

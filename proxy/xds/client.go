@@ -281,7 +281,7 @@ func (s *subscription) surplus(typeURL string, r *envoy.Resources) []string {
 	}
 	var out []string
 	for name := range s.held {
-		if r.ByType[typeURL][name] == nil {
+		if r.ByType[typeURL][name] == nil && !r.Kept[envoy.Ref{Type: typeURL, Name: name}] {
 			out = append(out, name)
 		}
 	}
@@ -299,6 +299,11 @@ func (c *client) settled(typeURL string, r *envoy.Resources) bool {
 	}
 	if len(s.flight) > 0 || len(s.surplus(typeURL, r)) > 0 {
 		return false
+	}
+	for kept := range r.Kept {
+		if _, held := s.held[kept.Name]; held && kept.Type == typeURL {
+			return false // nobody knows what it leads to
+		}
 	}
 	for _, name := range want {
 		if s.held[name] != r.ByType[typeURL][name].Version || s.verdicts[name].reason != "" {

@@ -68,14 +68,24 @@ func (a *ads) stop() {
 // envoys is the data plane of real Envoys.
 type envoys struct {
 	binary string
+	early  bool // an Envoy of before 1.37
 	ads    map[snapshot.Source]*ads
 	admin  map[string]string // by proxy
 }
 
 func newEnvoys(t testing.TB) *envoys {
 	t.Helper()
-	return &envoys{binary: testutil.Envoy(t), ads: map[snapshot.Source]*ads{}, admin: map[string]string{}}
+	e := &envoys{binary: testutil.Envoy(t), ads: map[snapshot.Source]*ads{}, admin: map[string]string{}}
+	version, err := envoy.Version(t.Context(), e.binary)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e.early = strings.HasPrefix(version, "1.36.")
+	return e
 }
+
+// ConnectsEarly is asked by meshcases.
+func (e *envoys) ConnectsEarly() bool { return e.early }
 
 // Drain implements meshcases.Dataplane.
 func (e *envoys) Drain() time.Duration { return envoy.DrainTime }

@@ -10,7 +10,8 @@ import (
 	"github.com/parleymesh/parley/proxy/snapshot"
 )
 
-// Dataplane is a kind of sidecar.
+// Dataplane is a kind of sidecar. One that has a method ConnectsEarly, and returns true, connects to its service before its caller has
+// proved who it is; the caller is sent nothing all the same.
 type Dataplane interface {
 	// Start runs the sidecar of a proxy, whose snapshots come from the source, until the test ends. It need not wait for it to
 	// be ready.
