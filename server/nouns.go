@@ -9,6 +9,7 @@ import (
 	"github.com/parleymesh/parley/server/configentry"
 	"github.com/parleymesh/parley/server/coordinate"
 	"github.com/parleymesh/parley/server/core"
+	"github.com/parleymesh/parley/server/event"
 	"github.com/parleymesh/parley/server/intention"
 	"github.com/parleymesh/parley/server/kv"
 	"github.com/parleymesh/parley/server/operator"
@@ -27,7 +28,8 @@ func types() core.Types {
 			ca.Install{}, ca.SetConfiguration{},
 			coordinate.Update{},
 			query.Create{}, query.Update{}, query.Delete{},
-			operator.RemovePeer{}, operator.TransferLeader{}, operator.SetAutopilot{},
+			operator.RemovePeer{}, operator.TransferLeader{}, operator.SetAutopilot{}, operator.Keyring{},
+			event.Fire{},
 		},
 		[]verb.Query{
 			catalog.Nodes{}, catalog.NodeByID{}, catalog.Node{}, catalog.Services{}, catalog.Instances{},

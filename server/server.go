@@ -48,6 +48,7 @@ type Options struct {
 	// Elsewhere reaches other datacenters, and Everywhere knows their servers; nil for a server that meets none.
 	Elsewhere  core.Elsewhere
 	Everywhere Everywhere
+	Gossip     Gossip // nil where nobody asks for it
 	Authorizer core.Authorizer
 	// Autopilot is how a new cluster's leader looks after the servers; it is replicated, and what stands there counts.
 	Autopilot api.AutopilotConfiguration

@@ -108,12 +108,16 @@ func (e KeysError) Error() string {
 	return fmt.Sprintf("%d %s occurred:\n\t* %s\n\n", len(e), noun, strings.Join(e, "\n\t* "))
 }
 
-func (p *Pool) keysError(err error, messages map[string]string) KeysError {
-	pool := "WAN"
-	if p.opts.kind.name == LAN {
-		pool = p.opts.Datacenter + " (LAN)"
+// Title is what the pool is called to operators.
+func (p *Pool) Title() string {
+	if p.opts.kind.name == WAN {
+		return "WAN"
 	}
-	said := KeysError{fmt.Sprintf("%s error: %v", pool, err)}
+	return p.opts.Datacenter + " (LAN)"
+}
+
+func (p *Pool) keysError(err error, messages map[string]string) KeysError {
+	said := KeysError{fmt.Sprintf("%s error: %v", p.Title(), err)}
 	for _, node := range slices.Sorted(maps.Keys(messages)) {
 		said = append(said, node+": "+messages[node])
 	}

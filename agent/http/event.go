@@ -6,7 +6,7 @@ import (
 
 	"github.com/parleymesh/parley/agent/event"
 	"github.com/parleymesh/parley/api"
-	"github.com/parleymesh/parley/server/verb"
+	servers "github.com/parleymesh/parley/server/event"
 )
 
 // Events is the user events of this agent.
@@ -30,9 +30,6 @@ func eventFire(r *request) (any, error) {
 	if r.name == "" {
 		return nil, api.Errorf(http.StatusBadRequest, "Missing name")
 	}
-	if dc := r.param("dc"); dc != "" && dc != r.s.opts.Datacenter {
-		return nil, verb.ErrNoPath
-	}
 	if err := r.need("event", r.name, api.Write); err != nil {
 		return nil, err
 	}
@@ -40,10 +37,18 @@ func eventFire(r *request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return orError(r.s.opts.Events.Fire(api.UserEvent{
+	e := api.UserEvent{
 		Name: r.name, Payload: payload,
 		NodeFilter: r.param("node"), ServiceFilter: r.param("service"), TagFilter: r.param("tag"),
-	}))
+	}
+	if dc := r.param("dc"); dc == "" || dc == r.s.opts.Datacenter {
+		return orError(r.s.opts.Events.Fire(e))
+	}
+	result, err := r.apply(servers.Fire{Event: e})
+	if err == nil {
+		err = result.Decode(&e)
+	}
+	return orError(e, err)
 }
 
 // eventList lists what this agent has heard of. With ?index it waits until the last event is another one: the index says

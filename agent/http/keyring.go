@@ -1,22 +1,24 @@
 package http
 
 import (
+	"fmt"
 	"net/http"
 	"strconv"
+	"strings"
 
 	"github.com/parleymesh/parley/api"
+	"github.com/parleymesh/parley/server/operator"
+	"github.com/parleymesh/parley/server/verb"
 )
 
-// Keyring is the keys that encrypt gossip. Each call asks all members and returns what they said, also with an error.
+// Keyring is the keys that encrypt the gossip of this agent's pools.
 type Keyring interface {
-	Keys(relay uint8) (api.KeyringResponse, error)
-	InstallKey(key string, relay uint8) (api.KeyringResponse, error)
-	UseKey(key string, relay uint8) (api.KeyringResponse, error)
-	RemoveKey(key string, relay uint8) (api.KeyringResponse, error)
+	// Keyring asks the members of a pool for their keys, or changes them. A pool that this agent is not in is absent.
+	Keyring(q verb.KeyringRequest) verb.KeyringReply
 }
 
 var keyringRoutes = []route{
-	on("/v1/operator/keyring", get(keyringList), post(changeKey(Keyring.InstallKey)), put(changeKey(Keyring.UseKey)), del(changeKey(Keyring.RemoveKey))),
+	on("/v1/operator/keyring", get(keyringList), post(changeKey(verb.KeysInstall)), put(changeKey(verb.KeysUse)), del(changeKey(verb.KeysRemove))),
 }
 
 // maxRelay is through how many others a member's answer may be sent once more.
@@ -42,20 +44,17 @@ func keyringList(r *request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	if _, err := r.yes("local-only"); err != nil { // the members of this datacenter are all that there are
+	local, err := r.yes("local-only")
+	if err != nil {
 		return nil, err
 	}
 	if err := r.need("keyring", "", api.Read); err != nil {
 		return nil, err
 	}
-	found, err := r.s.opts.Keyring.Keys(relay)
-	if err != nil {
-		return nil, err
-	}
-	return []api.KeyringResponse{found}, nil
+	return orError(r.keyrings(verb.KeyringRequest{Do: verb.KeysList, Relay: relay}, local))
 }
 
-func changeKey(do func(k Keyring, key string, relay uint8) (api.KeyringResponse, error)) handler {
+func changeKey(do string) handler {
 	return func(r *request) (any, error) {
 		var body struct{ Key string }
 		if err := r.decode(&body); err != nil {
@@ -71,7 +70,65 @@ func changeKey(do func(k Keyring, key string, relay uint8) (api.KeyringResponse,
 		if err := r.need("keyring", "", api.Write); err != nil {
 			return nil, err
 		}
-		_, err = do(r.s.opts.Keyring, body.Key, relay)
+		_, err = r.keyrings(verb.KeyringRequest{Do: do, Key: body.Key, Relay: relay}, false)
 		return nil, err
 	}
+}
+
+// keyrings does the same with all pools: that of the servers of all datacenters, that of this datacenter, and those of the others. What
+// this agent can do itself needs no server. Local: only its own datacenter.
+func (r *request) keyrings(q verb.KeyringRequest, local bool) ([]api.KeyringResponse, error) {
+	found := []api.KeyringResponse{}
+	var said []string
+	add := func(a verb.KeyringReply) {
+		said = append(said, a.Errors...)
+		if !a.Absent && len(a.Errors) == 0 {
+			found = append(found, a.Response)
+		}
+	}
+	if !local {
+		add(r.keyringWAN(q))
+	}
+	add(r.s.opts.Keyring.Keyring(q))
+	if !local {
+		others, err := r.datacenters(r.Context())
+		if err != nil {
+			said = append(said, fmt.Sprintf("the other datacenters are not known: %v", err))
+		}
+		for _, dc := range others {
+			if dc != r.s.opts.Datacenter {
+				add(r.keyringOf(dc, q, dc+" (LAN)"))
+			}
+		}
+	}
+	if len(said) > 0 {
+		noun := "errors"
+		if len(said) == 1 {
+			noun = "error"
+		}
+		return nil, api.Errorf(http.StatusInternalServerError, "%d %s occurred:\n\t* %s\n\n", len(said), noun, strings.Join(said, "\n\t* "))
+	}
+	return found, nil
+}
+
+// keyringWAN does it with the pool of the servers of all datacenters, through a server where this agent is none.
+func (r *request) keyringWAN(q verb.KeyringRequest) verb.KeyringReply {
+	q.WAN = true
+	if a := r.s.opts.Keyring.Keyring(q); !a.Absent {
+		return a
+	}
+	return r.keyringOf("", q, "WAN")
+}
+
+// keyringOf has the leader of a datacenter do it.
+func (r *request) keyringOf(dc string, q verb.KeyringRequest, pool string) verb.KeyringReply {
+	var a verb.KeyringReply
+	result, err := r.applyAt(dc, operator.Keyring{KeyringRequest: q})
+	if err == nil {
+		err = result.Decode(&a)
+	}
+	if err != nil {
+		a.Errors = append(a.Errors, fmt.Sprintf("%s error: %v", pool, err))
+	}
+	return a
 }

@@ -6,6 +6,7 @@ import (
 
 	agenthttp "github.com/parleymesh/parley/agent/http"
 	"github.com/parleymesh/parley/api"
+	"github.com/parleymesh/parley/server/verb"
 )
 
 func TestOperator(t *testing.T) {
@@ -46,12 +47,14 @@ func TestAutopilot(t *testing.T) {
 
 func TestKeyring(t *testing.T) {
 	a := start(t, func(o *agenthttp.Options) { o.Keyring = &ring{keys: map[string]int{"a": 1}} })
-	a.do("GET", "/v1/operator/keyring").is(200, `[{"WAN":false,"Datacenter":"dc1","Segment":"","Keys":{"a":1},"PrimaryKeys":null,"NumNodes":1}]`)
-	a.do("POST", "/v1/operator/keyring", `{"Key": "b"}`).is(200, "")
+	a.do("GET", "/v1/operator/keyring").is(500, "1 error occurred:").is(500, `* dc2 (LAN) error: No path to datacenter`)
+	a.do("GET", "/v1/operator/keyring?local-only").is(200, `[{"WAN":false,"Datacenter":"dc1","Segment":"","Keys":{"a":1},"PrimaryKeys":null,"NumNodes":1}]`)
+	// What can be done is done, also while another datacenter is away.
+	a.do("POST", "/v1/operator/keyring", `{"Key": "b"}`).is(500, "dc2")
 	a.do("GET", "/v1/operator/keyring?relay-factor=5&local-only").is(200, `"b":1`)
-	a.do("PUT", "/v1/operator/keyring", `{"Key": "c"}`).is(500, "nobody knows it")
-	a.do("DELETE", "/v1/operator/keyring", `{"Key": "a"}`).is(200, "")
-	a.do("GET", "/v1/operator/keyring").is(200, `"Keys":{"b":1}`)
+	a.do("PUT", "/v1/operator/keyring", `{"Key": "c"}`).is(500, "3 errors occurred:\n\t* nobody knows it\n\t* nobody knows it\n\t* dc2")
+	a.do("DELETE", "/v1/operator/keyring", `{"Key": "a"}`).is(500, "dc2")
+	a.do("GET", "/v1/operator/keyring?local-only").is(200, `"Keys":{"b":1}`)
 	a.do("POST", "/v1/operator/keyring", `{`).is(400, "Request decode failed")
 	a.do("POST", "/v1/operator/keyring?local-only", `{"Key": "b"}`).is(400, "local-only")
 	a.do("GET", "/v1/operator/keyring?relay-factor=9").is(400, "Relay factor must be in range")
@@ -61,25 +64,19 @@ func TestKeyring(t *testing.T) {
 // ring is the keys of a pool of one.
 type ring struct{ keys map[string]int }
 
-func (r *ring) Keys(uint8) (api.KeyringResponse, error) {
-	return api.KeyringResponse{Datacenter: "dc1", Keys: r.keys, NumNodes: 1}, nil
-}
-
-func (r *ring) InstallKey(key string, relay uint8) (api.KeyringResponse, error) {
-	r.keys[key] = 1
-	return r.Keys(relay)
-}
-
-func (r *ring) UseKey(key string, relay uint8) (api.KeyringResponse, error) {
-	if r.keys[key] == 0 {
-		return api.KeyringResponse{}, api.Errorf(500, "nobody knows it")
+func (r *ring) Keyring(q verb.KeyringRequest) verb.KeyringReply {
+	a := verb.KeyringReply{Response: api.KeyringResponse{WAN: q.WAN, Datacenter: "dc1", Keys: r.keys, NumNodes: 1}}
+	switch q.Do {
+	case verb.KeysInstall:
+		r.keys[q.Key] = 1
+	case verb.KeysRemove:
+		delete(r.keys, q.Key)
+	case verb.KeysUse:
+		if r.keys[q.Key] == 0 {
+			a.Errors = []string{"nobody knows it"}
+		}
 	}
-	return r.Keys(relay)
-}
-
-func (r *ring) RemoveKey(key string, relay uint8) (api.KeyringResponse, error) {
-	delete(r.keys, key)
-	return r.Keys(relay)
+	return a
 }
 
 func TestStatus(t *testing.T) {

@@ -199,7 +199,7 @@ func (a *Agent) startServer(dialer rpc.Dialer) error {
 		NodeID: a.nodeID, NodeName: cfg.NodeName, Datacenter: cfg.Datacenter, Release: a.opts.Build.Version, Domain: cfg.Domain, DataDir: a.dataPath(),
 		BootstrapExpect: expect, RaftMultiplier: cfg.Performance.RaftMultiplier, Hold: cfg.Performance.RPCHoldTimeout,
 		DefaultWait: cfg.DefaultQueryTime, MaxWait: cfg.MaxQueryTime,
-		Members: members{a.gossip, a.wan, a.node()}, Elsewhere: elsewhere, Everywhere: everywhere{a.gossip, a.wan}, Stream: lanes.Raft(dialer, a.rpcAdvertise()), Leader: leader, Peers: peers,
+		Members: members{a.gossip, a.wan, a.node()}, Elsewhere: elsewhere, Everywhere: everywhere{a.gossip, a.wan}, Gossip: gossips{pools{a.gossip, a.wan}, a.events}, Stream: lanes.Raft(dialer, a.rpcAdvertise()), Leader: leader, Peers: peers,
 		Autopilot:  autopilot(cfg.Autopilot),
 		Authorizer: acl.Open{}, DefaultAllow: cfg.Intentions.Allow, DefaultWhy: cfg.Intentions.Why,
 		Logger: a.log, RaftLog: newRaftLog(a.log), LogOutput: slog.NewLogLogger(a.log.Handler(), slog.LevelDebug).Writer(),

@@ -7,6 +7,11 @@ import (
 	"io/fs"
 	"path/filepath"
 	"slices"
+
+	"github.com/parleymesh/parley/agent/event"
+	"github.com/parleymesh/parley/agent/gossip"
+	"github.com/parleymesh/parley/api"
+	"github.com/parleymesh/parley/server/verb"
 )
 
 // The keys of gossip change while the agent runs, so the agent keeps them. The configuration's key is only the first.
@@ -62,3 +67,40 @@ func (a *Agent) saveGossipKeys(file string, keys [][]byte) error {
 	}
 	return a.dir.WriteVersioned(file, keyringVersion, out)
 }
+
+// Keyring implements agenthttp.Keyring.
+func (p pools) Keyring(q verb.KeyringRequest) verb.KeyringReply {
+	pool, err := p.of(q.WAN)
+	if err != nil {
+		return verb.KeyringReply{Absent: true}
+	}
+	var found api.KeyringResponse
+	switch q.Do {
+	case verb.KeysInstall:
+		found, err = pool.InstallKey(q.Key, q.Relay)
+	case verb.KeysUse:
+		found, err = pool.UseKey(q.Key, q.Relay)
+	case verb.KeysRemove:
+		found, err = pool.RemoveKey(q.Key, q.Relay)
+	default:
+		found, err = pool.Keys(q.Relay)
+	}
+	out := verb.KeyringReply{Response: found}
+	var said gossip.KeysError
+	switch {
+	case errors.As(err, &said):
+		out.Errors = said
+	case err != nil:
+		out.Errors = []string{pool.Title() + " error: " + err.Error()}
+	}
+	return out
+}
+
+// gossips is what whoever is not in this server's pools can have it do there.
+type gossips struct {
+	pools
+	events *event.Log
+}
+
+// Fire implements server.Gossip.
+func (g gossips) Fire(e api.UserEvent) (api.UserEvent, error) { return g.events.Fire(e) }

@@ -52,7 +52,7 @@ func (a *Agent) httpOptions() agenthttp.Options {
 	c := a.cfg
 	return agenthttp.Options{
 		Node: c.NodeName, Datacenter: c.Datacenter,
-		Client: a.client, Authorizer: acl.Open{}, Members: pools{a.gossip, a.wan}, Keyring: a.gossip, Local: a.local, Leaves: a.leaves,
+		Client: a.client, Authorizer: acl.Open{}, Members: pools{a.gossip, a.wan}, Keyring: pools{a.gossip, a.wan}, Local: a.local, Leaves: a.leaves,
 		Proxies: snapshot.Publisher{Source: hurrying{a.source, a.local}}, Self: a.self, Version: a.version(), Leave: a.askToLeave, Reload: a.reload,
 		Metrics: a.metrics, Prometheus: a.metrics.Prometheus(), Monitor: a.opts.logs.Follow, Events: a.events, Snapshots: a.snapshots,
 		DefaultACLPolicy: c.ACL.DefaultPolicy, Headers: c.HTTPConfig.ResponseHeaders,

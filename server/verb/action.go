@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 
+	"github.com/parleymesh/parley/api"
 	"github.com/parleymesh/parley/server/state"
 )
 
@@ -24,6 +25,10 @@ type Actor interface {
 	// TransferLeadership hands over to the server of the id or, where that is empty, to the one that suits best. It returns when
 	// the other has taken over.
 	TransferLeadership(ctx context.Context, id string) error
+	// Keyring asks the members of a pool of gossip for their keys, or changes them.
+	Keyring(q KeyringRequest) KeyringReply
+	// Fire tells all agents of the datacenter an event, and returns it with its id.
+	Fire(e api.UserEvent) (api.UserEvent, error)
 }
 
 // ErrAction is what an Action returns from Apply, which nobody calls: an action in the log is a fault.
