@@ -66,12 +66,14 @@ var requestLog = map[string]any{
 	"downstream_address":    "%DOWNSTREAM_LOCAL_ADDRESS%",
 }
 
-// connectionLogs returns the log of a listener's connections as the proxy's registration asks for it, or none.
-func connectionLogs(p *api.Proxy, listener string) ([]*accesslogv3.AccessLog, error) {
-	if p == nil || p.AccessLogs.DisableListenerLogs {
-		return nil, nil
+// connectionLogs returns the log of a listener's connections as the proxy's registration asks for it, or none: of all its
+// connections, or, if it wants no logs of listeners, of those that a filter took.
+func connectionLogs(p *api.Proxy, name string) (listener, filter []*accesslogv3.AccessLog, err error) {
+	logs, err := accessLogs(p, name, defaultLog)
+	if p != nil && p.AccessLogs.DisableListenerLogs {
+		return nil, logs, err
 	}
-	return accessLogs(p, listener, defaultLog)
+	return logs, nil, err
 }
 
 // requestLogs returns the log of a connection manager's requests as the proxy's registration asks for it, or none.

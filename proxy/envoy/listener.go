@@ -31,7 +31,7 @@ func (r *Resources) public(s *snapshot.Snapshot, generation string) error {
 	if isHTTP(s.Protocol) {
 		return r.publicHTTP(s)
 	}
-	logs, err := connectionLogs(s.Proxy.Proxy, publicListener)
+	logs, filterLogs, err := connectionLogs(s.Proxy.Proxy, publicListener)
 	r.problem(err)
 	listener := inbound(s)
 	listener.AccessLog = logs
@@ -42,6 +42,7 @@ func (r *Resources) public(s *snapshot.Snapshot, generation string) error {
 			connectionGuard(generation),
 			networkFilter("envoy.filters.network.tcp_proxy", &tcpproxyv3.TcpProxy{
 				StatPrefix:       publicListener,
+				AccessLog:        filterLogs,
 				ClusterSpecifier: &tcpproxyv3.TcpProxy_Cluster{Cluster: localAppCluster},
 				// The service is not bothered with callers before they have proved who they are. Envoys that do not know
 				// the mode connect at once, and send nothing back.

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	accesslogv3 "github.com/envoyproxy/go-control-plane/envoy/config/accesslog/v3"
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
@@ -46,8 +47,11 @@ func (t *upstreamTranslation) build() error {
 	if err != nil {
 		return err
 	}
-	return t.listen(networkFilter("envoy.filters.network.tcp_proxy", &tcpproxyv3.TcpProxy{
+	logs, filterLogs, err := connectionLogs(t.s.Proxy.Proxy, t.u.ID)
+	t.r.problem(err)
+	return t.listen(logs, networkFilter("envoy.filters.network.tcp_proxy", &tcpproxyv3.TcpProxy{
 		StatPrefix:       t.stats(),
+		AccessLog:        filterLogs,
 		ClusterSpecifier: &tcpproxyv3.TcpProxy_Cluster{Cluster: cluster},
 	}), t.needs)
 }
@@ -62,7 +66,7 @@ func (t *upstreamTranslation) http() error {
 	if _, err := t.r.add(RouteType, t.u.ID, routes); err != nil {
 		return err
 	}
-	return t.listen(httpNetworkFilter(t.r.connectionManager(t.s, managerOptions{
+	return t.listen(nil, httpNetworkFilter(t.r.connectionManager(t.s, managerOptions{
 		name: t.stats(), routes: t.u.ID, protocol: t.u.Chain.Protocol,
 	})), nil)
 }
@@ -70,9 +74,7 @@ func (t *upstreamTranslation) http() error {
 func (t *upstreamTranslation) stats() string { return "upstream." + t.u.ID }
 
 // listen adds the listener on the upstream's local address.
-func (t *upstreamTranslation) listen(filter *listenerv3.Filter, needs []Ref) error {
-	logs, err := connectionLogs(t.s.Proxy.Proxy, t.u.ID)
-	t.r.problem(err)
+func (t *upstreamTranslation) listen(logs []*accesslogv3.AccessLog, filter *listenerv3.Filter, needs []Ref) error {
 	t.r.problem(strategyProblem("balance_outbound_connections", t.u.Config))
 	own, err := ownListener(t.u)
 	if err = t.r.unused(t.u, err); err != nil {

@@ -286,3 +286,65 @@ func TestEnvoyLogsWhoCalledAndByWhichRule(t *testing.T) {
 }
 
 func TestEnvoyHTTP(t *testing.T) { meshcases.RunHTTP(t, newEnvoys(t)) }
+
+func TestEnvoyLogsRequestsAndTheirRule(t *testing.T) {
+	e := newEnvoys(t)
+	w := meshcases.NewHTTPWorld(t, e, "http")
+	path := filepath.Join(t.TempDir(), "access.log")
+	w.Change(meshcases.DBProxy, func(s *snapshot.Snapshot) {
+		proxy := *s.Proxy.Proxy
+		proxy.AccessLogs = api.AccessLogs{Enabled: true, Type: "file", Path: path, DisableListenerLogs: true}
+		s.Proxy.Proxy = &proxy
+	})
+	w.Running()
+	w.Rules()
+	w.Settled(meshcases.Ask{Path: "/denied"}, meshcases.Status(http.StatusForbidden))
+	w.Eventually("the lines of both requests", func() error {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		found := map[string]bool{}
+		for line := range strings.Lines(string(text)) {
+			var entry map[string]any
+			if err := json.Unmarshal([]byte(line), &entry); err != nil {
+				return fmt.Errorf("%s: %w", line, err)
+			}
+			if caller, _ := entry["caller"].(string); !strings.HasSuffix(caller, "/svc/web") || entry["method"] != "GET" {
+				return fmt.Errorf("%s", line)
+			}
+			switch entry["response_code"] {
+			case 200.0:
+				found["allowed"] = entry["rule"] == "allow-web" && entry["path"] == "/"
+			case 403.0:
+				found["denied"] = entry["path"] == "/denied" && strings.HasPrefix(fmt.Sprint(entry["response_code_details"]), "rbac_access_denied")
+			}
+		}
+		if !found["allowed"] || !found["denied"] {
+			return fmt.Errorf("%v in %s", found, text)
+		}
+		return nil
+	})
+}
+
+func TestEnvoysRejectedRouteIsTold(t *testing.T) {
+	e := newEnvoys(t)
+	w := meshcases.NewHTTPWorld(t, e, "http")
+	w.Running()
+	w.Write(&api.ServiceRouter{Name: "db", Routes: []api.ServiceRoute{{Destination: &api.RouteDestination{
+		Service: "db", RequestHeaders: &api.HeaderModifiers{Set: map[string]string{"X": "%NO_SUCH_THING%"}},
+	}}}})
+	w.Eventually("the rejection", func() error {
+		for _, p := range e.ads[w.Source].xds.Status() {
+			for _, r := range p.Resources {
+				if r.State == xds.Rejected && r.Type == envoy.RouteType && r.Name == "db" && strings.Contains(r.Reason, "NO_SUCH_THING") {
+					return nil
+				}
+			}
+		}
+		return fmt.Errorf("there is none in %+v", e.ads[w.Source].xds.Status())
+	})
+	if err := w.Call(); err != nil {
+		t.Error(err)
+	}
+}

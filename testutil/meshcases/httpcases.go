@@ -11,6 +11,10 @@ var HTTPCases = []HTTPCase{
 	{"a path is brought into one form before it is judged or routed", "http", pathsAreNormalized},
 	{"the proxy's own timeouts and limits hold", "http", localSettings},
 
+	{"exposed paths are served to anybody, and no others", "http", pathsAreExposed},
+	{"a public listener that an operator wrote is guarded", "http", ownListenerIsGuarded},
+	{"a service may change its protocol", "http", protocolChanges},
+
 	{"routes match path, headers, query and method, the first one decides", "http", routesMatch},
 	{"prefixes and headers are rewritten on the way", "http", rewrites},
 	{"a request that takes too long is given up", "http", timeouts},
@@ -21,6 +25,7 @@ var HTTPCases = []HTTPCase{
 
 	{"calls fail over from target to target and come back", "http", failsOver},
 	{"calls fail over in HTTP/2", "http2", failsOver},
+	{"connections fail over", "tcp", failsOver},
 	{"requests with the same hash go to the same instance", "http", hashes},
 	{"every policy by which an instance is chosen works", "http", policies},
 	{"what is beyond the limits of an upstream is refused at once", "http", limits},

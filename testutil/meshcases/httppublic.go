@@ -188,3 +188,114 @@ func localSettings(w *HTTPWorld) {
 		w.T.Errorf("both took %s", took)
 	}
 }
+
+func pathsAreExposed(w *HTTPWorld) {
+	port := FreePorts(w.T, 1)[0]
+	w.Change(DBProxy, func(s *snapshot.Snapshot) {
+		proxy := *s.Proxy.Proxy
+		proxy.Expose.Paths = []api.ExposePath{
+			{Path: "/healthz", ListenerPort: port, LocalPathPort: w.App.Addr.Port, Protocol: "http"},
+			{Path: "/metrics", ListenerPort: port, LocalPathPort: w.App.Addr.Port, Protocol: "http2"},
+		}
+		s.Proxy.Proxy = &proxy
+	})
+	w.Rules()
+	w.Start()
+	base := "http://" + address(port).String()
+	w.Listens(address(port).String())
+	defer http.DefaultClient.CloseIdleConnections()
+	for path, want := range map[string]struct {
+		status int
+		proto  string
+	}{"/healthz": {200, "HTTP/1.1"}, "/metrics": {200, "HTTP/2.0"}, "/": {404, ""}, "/healthz/../secret": {404, ""}} {
+		got, err := w.do(http.DefaultClient, base, Ask{Path: path})
+		if err != nil || got.Status != want.status || got.Proto != want.proto {
+			w.T.Errorf("%s: got %+v, %v", path, got, err)
+		}
+	}
+	if got, err := w.Do(Ask{}); err != nil || got.Status != http.StatusForbidden {
+		w.T.Errorf("who is denied got %+v, %v", got, err)
+	}
+}
+
+func ownListenerIsGuarded(w *HTTPWorld) {
+	w.Running()
+	listener := fmt.Sprintf(`{"address": {"socketAddress": {"address": "127.0.0.1", "portValue": %d}}, "filterChains": [{"filters": [{
+		"name": "http", "typedConfig": {
+			"@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager", "statPrefix": "own",
+			"routeConfig": {"virtualHosts": [{"name": "own", "domains": ["*"], "routes": [{"match": {"prefix": "/"}, "route": {"cluster": "local_app"},
+				"responseHeadersToAdd": [{"header": {"key": "x-own", "value": "yes"}}]}]}]},
+			"httpFilters": [{"name": "router", "typedConfig": {"@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router"}}]
+		}}]}]}`, w.snapshots[DBProxy].Public.Port)
+	w.Change(DBProxy, func(s *snapshot.Snapshot) {
+		proxy := *s.Proxy.Proxy
+		proxy.Config = map[string]any{"envoy_public_listener_json": listener}
+		s.Proxy.Proxy = &proxy
+	})
+	w.Settled(Ask{}, func(a Answer) error {
+		if a.Header.Get("X-Own") != "yes" {
+			return fmt.Errorf("status %d by the listener of before", a.Status)
+		}
+		return nil
+	})
+	w.Rules(Deny("web"), Allow("other"))
+	w.Within(slack+w.Dataplane.Drain(), "web to be refused", func() error {
+		if got, err := w.Do(Ask{}); err == nil && got.Status == http.StatusOK {
+			return errors.New("a request passed")
+		}
+		return nil
+	})
+	web := w.Authority.Leaf(w.T, "web")
+	if got, err := w.direct(&web); err == nil && got.Status == http.StatusOK {
+		w.T.Error("a request passed")
+	}
+	if got, err := w.direct(nil); err == nil {
+		w.T.Errorf("somebody without a certificate got %+v", got)
+	}
+	other := w.Authority.Leaf(w.T, "other")
+	if got, err := w.direct(&other); err != nil || got.Status != http.StatusOK {
+		w.T.Errorf("other got %+v, %v", got, err)
+	}
+}
+
+func protocolChanges(w *HTTPWorld) {
+	w.Running()
+	speak := func(protocol string) {
+		w.Change(DBProxy, func(s *snapshot.Snapshot) { s.Protocol = protocol })
+		w.Change(WebProxy, func(s *snapshot.Snapshot) {
+			c := *s.Upstreams[0].Chain
+			c.Protocol = protocol
+			s.Upstreams[0].Chain = &c
+		})
+	}
+	via := func(want bool) func(a Answer) error {
+		return func(a Answer) error {
+			if err := From("db-1")(a); err != nil {
+				return err
+			}
+			if got := a.Echo.Header.Get("X-Forwarded-Client-Cert") != ""; got != want {
+				return fmt.Errorf("the request was seen as one: %t", got)
+			}
+			return nil
+		}
+	}
+	w.Settled(Ask{}, via(true))
+	speak("tcp")
+	w.Within(slack+w.Dataplane.Drain(), "bytes to pass", func() error {
+		w.client.CloseIdleConnections()
+		got, err := w.Do(Ask{})
+		if err != nil {
+			return err
+		}
+		return via(false)(got)
+	})
+	speak("http")
+	w.Within(slack+w.Dataplane.Drain(), "requests to pass", func() error {
+		w.client.CloseIdleConnections()
+		got, err := w.Do(Ask{})
+		if err != nil {
+			return err
+		}
+		return via(true)(got)
+	})
+}

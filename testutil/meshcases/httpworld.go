@@ -39,8 +39,10 @@ func NewHTTPWorld(t testing.TB, d Dataplane, protocol string) *HTTPWorld {
 	i := w.DBInstance()
 	w.instances["db"] = []api.ServiceEntry{entryOf(i.ID, i.Address, nil)}
 	transport := &http.Transport{Protocols: new(http.Protocols), MaxIdleConnsPerHost: 32}
-	transport.Protocols.SetHTTP1(protocol == "http")
-	transport.Protocols.SetUnencryptedHTTP2(protocol != "http")
+	h2 := protocol == "http2" || protocol == "grpc"
+	transport.Protocols.SetHTTP1(!h2)
+	transport.Protocols.SetUnencryptedHTTP2(h2)
+	transport.DisableKeepAlives = protocol == "tcp" // where a connection goes is chosen once
 	w.client = &http.Client{Transport: transport, Timeout: callTimeout}
 	t.Cleanup(transport.CloseIdleConnections)
 	return w
