@@ -43,27 +43,36 @@ func References(e api.ConfigEntry) []string {
 }
 
 // Affected returns the services whose chains may change with what is said of some, each with the one of those by which it may:
-// themselves, and those that lead to them by any number of steps. The entries are all those of RoutingKinds; others are passed
-// over.
+// themselves, and those that lead to them, by any number of splits, redirects and failovers and, before these, by a route. (What a
+// router leads to is not routed again.) The entries are all those of RoutingKinds; others are passed over.
 func Affected(services []string, entries iter.Seq[api.ConfigEntry]) map[string]string {
-	from := map[string][]string{}
+	from, routed := map[string][]string{}, map[string][]string{}
 	for e := range entries {
-		for _, to := range References(e) {
-			from[to] = append(from[to], e.EntryName())
+		to := from
+		if e.EntryKind() == api.KindServiceRouter {
+			to = routed
+		}
+		for _, name := range References(e) {
+			to[name] = append(to[name], e.EntryName())
 		}
 	}
 	by := make(map[string]string, len(services))
-	next := slices.Clone(services)
 	for _, name := range services {
 		by[name] = name
 	}
-	for len(next) > 0 {
-		name := next[0]
-		next = next[1:]
-		for _, f := range from[name] {
+	reached := slices.Clone(services)
+	for i := 0; i < len(reached); i++ {
+		for _, f := range from[reached[i]] {
+			if _, found := by[f]; !found {
+				by[f] = by[reached[i]]
+				reached = append(reached, f)
+			}
+		}
+	}
+	for _, name := range reached {
+		for _, f := range routed[name] {
 			if _, found := by[f]; !found {
 				by[f] = by[name]
-				next = append(next, f)
 			}
 		}
 	}
