@@ -51,6 +51,7 @@ func (r *reconciler) loop() core.Loop {
 
 func (r *reconciler) run(ctx context.Context, t *core.Term) {
 	began := time.Now()
+	forgotten := newReaper(t.Log)
 	tick := time.NewTicker(reconcileInterval)
 	defer tick.Stop()
 	for {
@@ -61,8 +62,10 @@ func (r *reconciler) run(ctx context.Context, t *core.Term) {
 				t.Log.Warn("member not reconciled, it is tried again", "node", m.Node.Node, "err", err)
 			}
 		}
+		known := forgotten.see(members)
 		if time.Since(began) > unknownGrace {
-			r.unknown(ctx, t, members)
+			r.reap(ctx, t, forgotten, known)
+			r.unknown(ctx, t, known)
 		}
 		select {
 		case <-changed:
@@ -191,11 +194,7 @@ func (r *reconciler) left(ctx context.Context, t *core.Term, m Member) error {
 }
 
 // unknown turns nodes critical that had an agent once and of which gossip knows nothing.
-func (r *reconciler) unknown(ctx context.Context, t *core.Term, members []Member) {
-	known := map[string]bool{}
-	for _, m := range members {
-		known[m.Node.ID] = true
-	}
+func (r *reconciler) unknown(ctx context.Context, t *core.Term, known map[string]bool) {
 	tx := t.Read()
 	for n := range state.Nodes(tx) {
 		if known[n.ID] || state.NodeCheck(tx, n.Node, api.SerfHealth) == nil {
