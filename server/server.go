@@ -4,6 +4,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -37,6 +38,7 @@ type Options struct {
 	NonVoter bool
 	// RaftMultiplier stretches raft's timing as the public setting does; 0 keeps ours.
 	RaftMultiplier int
+	RaftLogs       RaftLogs
 	// Hold is how long a request waits for a leader; 0 means core's default.
 	Hold                 time.Duration
 	DefaultWait, MaxWait time.Duration
@@ -59,6 +61,16 @@ type Options struct {
 	Logger    *slog.Logger
 	RaftLog   hclog.Logger
 	LogOutput io.Writer
+}
+
+// RaftLogs is how a server keeps its log, and whether it asks the others before it stands for election. What is 0 is as usual.
+type RaftLogs struct {
+	// A snapshot is taken when the log has grown by so many entries, which is looked at so often; the log is cut then but for a
+	// tail, from which a follower that was away for a moment catches up.
+	SnapshotThreshold uint64
+	SnapshotInterval  time.Duration
+	Trailing          uint64
+	WithoutPreVote    bool
 }
 
 // Server is a running server.
@@ -161,10 +173,10 @@ func raftConfig(o Options) *raft.Config {
 	// Who is removed stays, without a vote, until it is stopped: core decides when raft stops.
 	cfg.ShutdownOnRemove = false
 	cfg.Logger = o.RaftLog
-	// A snapshot is taken when the log has grown by so many entries; the log is cut then but for a tail, from which a
-	// follower that was away for a moment catches up.
-	cfg.SnapshotThreshold, cfg.TrailingLogs = 16384, 10240
-	cfg.SnapshotInterval = 30 * time.Second
+	logs := o.RaftLogs
+	cfg.SnapshotThreshold, cfg.TrailingLogs = cmp.Or(logs.SnapshotThreshold, 16384), cmp.Or(logs.Trailing, 10240)
+	cfg.SnapshotInterval = cmp.Or(logs.SnapshotInterval, 30*time.Second)
+	cfg.PreVoteDisabled = logs.WithoutPreVote
 	return cfg
 }
 

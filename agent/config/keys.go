@@ -49,14 +49,19 @@ const (
 // is read and checked all the same, for when its user arrives.
 var inert = map[string]string{
 	// Read already, used later.
-	"translate_wan_addrs":     notYet,
-	"retry_join_wan":          notYet,
-	"unix_sockets":            notYet,
-	"limits.request_limits":   notYet,
-	"config_entries":          notYet,
-	"advertise_addr_wan":      notYet,
-	"advertise_addr_wan_ipv4": notYet,
-	"advertise_addr_wan_ipv6": notYet,
+	"limits.request_limits":             notYet,
+	"limits.rpc_client_timeout":         notYet, // each kind of request has its own, and a blocking one its wait
+	"limits.rpc_rate":                   notYet,
+	"limits.rpc_max_burst":              notYet,
+	"locality":                          notYet,
+	"ports.expose_min_port":             notYet,
+	"ports.expose_max_port":             notYet,
+	"xds.update_max_per_second":         notYet,
+	"ui_config.dashboard_url_templates": notYet,
+	"raft_logstore.wal":                 otherwiseBy, // a segment's size is what the guard of the disk reckons with
+	"dns_config.use_cache":              silent,      // answers come from what a watch keeps current
+	"dns_config.cache_max_age":          silent,
+	"config_entries":                    notYet,
 
 	"audit":                         notYet,
 	"auto_config":                   notYet,

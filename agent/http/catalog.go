@@ -55,7 +55,7 @@ func catalogNodes(r *request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return near(r, translated(r, rows, wanNode), func(n *api.Node) string { return n.Node })
+	return near(r, translated(r, rows, catalog.WANNode), func(n *api.Node) string { return n.Node })
 }
 
 // catalogServices answers with an object of names and tags. What selects services selects their instances, of which the
@@ -133,7 +133,7 @@ func catalogInstances(r *request, mesh bool) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return near(r, translated(r, rows, wanInstance), func(i *api.CatalogService) string { return i.Node })
+	return near(r, translated(r, rows, catalog.WANInstance), func(i *api.CatalogService) string { return i.Node })
 }
 
 // tags returns what ?tag, which may be given several times, wants of an instance's tags; nil: all. The case of a tag does

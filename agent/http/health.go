@@ -39,7 +39,7 @@ func healthService(r *request, mesh bool) (any, error) {
 		r.hideMeta()
 		return nil, err
 	}
-	return near(r, translated(r, rows, wanEntry), func(e *api.ServiceEntry) string { return e.Node.Node })
+	return near(r, translated(r, rows, catalog.WANEntry), func(e *api.ServiceEntry) string { return e.Node.Node })
 }
 
 // healthIngress lists the ingress gateways through which a service is reached. There are no gateways in this release, so there

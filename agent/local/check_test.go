@@ -213,6 +213,22 @@ func TestAliasFollowsAtOnce(t *testing.T) {
 	})
 }
 
+func TestDiscardCheckOutput(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		o := options(nil)
+		o.DiscardCheckOutput = true
+		h := start(t, o)
+		h.registerCheck(`{"Name": "ttl", "TTL": "1h"}`)
+		if err := h.UpdateTTL("ttl", api.Passing, "a long story"); err != nil {
+			t.Fatal(err)
+		}
+		settle()
+		if c := h.Check("ttl"); c.Status != api.Passing || c.Output != "" {
+			t.Errorf("the check is %s, and says %q", c.Status, c.Output)
+		}
+	})
+}
+
 // TestAliasesOfOneAnother has services that say that they are well when the next one is. Each stands as the worst of what all of
 // them have besides.
 func TestAliasesOfOneAnother(t *testing.T) {

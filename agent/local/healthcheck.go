@@ -167,6 +167,9 @@ func closeAll(running []runner) {
 
 // result takes a check's new result. What another check of the same id has replaced is not heard any more.
 func (s *State) result(c *healthCheck, status, output string) {
+	if s.o.DiscardCheckOutput {
+		output = ""
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.checks[c.id] != c || c.value.Status == status && c.value.Output == output {

@@ -37,6 +37,8 @@ type Options struct {
 	CheckOutputMaxSize             int // bytes; 0: the check package's limit
 	// CheckUpdateInterval is about how long a change of a check's output waits when its status is the same; 0: it does not.
 	CheckUpdateInterval time.Duration
+	// DiscardCheckOutput keeps nothing of what checks say.
+	DiscardCheckOutput bool
 	// Token returns the agent's own token, for what was registered with none; nil: it has none.
 	Token func() string
 	// Server tells that a server runs here, whose own service and checks in the catalog are the leader's.

@@ -100,22 +100,35 @@ func (e *Endpoint) Dial(serverName string, protos ...string) *tls.Config {
 		return nil
 	}
 	return &tls.Config{
-		MinVersion:   m.min,
-		CipherSuites: m.ciph,
-		ServerName:   serverName,
-		NextProtos:   protos,
-		GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
-			if cert := e.now.Load().cert; cert != nil {
-				return cert, nil
-			}
-			return new(tls.Certificate), nil // none to show
-		},
+		MinVersion:           m.min,
+		CipherSuites:         m.ciph,
+		ServerName:           serverName,
+		NextProtos:           protos,
+		GetClientCertificate: e.clientCertificate,
 		// VerifyConnection does the verifying, with the CAs of the hour, for resumed sessions too.
 		InsecureSkipVerify: true,
 		VerifyConnection: func(s tls.ConnectionState) error {
 			return e.now.Load().verifyServer(s, serverName)
 		},
 	}
+}
+
+// Client returns the configuration for dialling others than servers: it knows them by the CAs, as they are now, and shows the
+// agent's certificate to whoever wants one.
+func (e *Endpoint) Client() *tls.Config {
+	m := e.now.Load()
+	return &tls.Config{
+		MinVersion: m.min, CipherSuites: m.ciph, RootCAs: m.cas,
+		GetClientCertificate: e.clientCertificate,
+	}
+}
+
+// clientCertificate is the certificate of the hour, or none.
+func (e *Endpoint) clientCertificate(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+	if cert := e.now.Load().cert; cert != nil {
+		return cert, nil
+	}
+	return new(tls.Certificate), nil
 }
 
 func (m *material) server(protos []string) *tls.Config {

@@ -5,6 +5,7 @@ package agent
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -197,7 +198,7 @@ func (a *Agent) startServer(dialer rpc.Dialer) error {
 	}
 	a.server, err = server.New(server.Options{
 		NodeID: a.nodeID, NodeName: cfg.NodeName, Datacenter: cfg.Datacenter, Release: a.opts.Build.Version, Domain: cfg.Domain, DataDir: a.dataPath(),
-		BootstrapExpect: expect, RaftMultiplier: cfg.Performance.RaftMultiplier, Hold: cfg.Performance.RPCHoldTimeout,
+		BootstrapExpect: expect, RaftMultiplier: cfg.Performance.RaftMultiplier, RaftLogs: raftLogs(cfg), Hold: cfg.Performance.RPCHoldTimeout,
 		DefaultWait: cfg.DefaultQueryTime, MaxWait: cfg.MaxQueryTime,
 		Members: members{a.gossip, a.wan, a.node()}, Elsewhere: elsewhere, Everywhere: everywhere{a.gossip, a.wan}, Gossip: gossips{pools{a.gossip, a.wan}, a.events}, Stream: lanes.Raft(dialer, a.rpcAdvertise()), Leader: leader, Peers: peers,
 		Autopilot:  autopilot(cfg.Autopilot),
@@ -228,10 +229,15 @@ func (a *Agent) dataPath() string {
 // startLocal takes up what is registered on this host.
 func (a *Agent) startLocal() (err error) {
 	cfg := a.cfg
+	var checkTLS *tls.Config
+	if cfg.EnableAgentTLSForChecks {
+		checkTLS = a.tls.rpc.Client()
+	}
 	a.local, err = local.New(local.Options{
 		Node: a.node(), Datacenter: cfg.Datacenter, Client: a.client, Dir: a.dir, Server: cfg.Server,
 		SidecarMinPort: cfg.Ports.SidecarMinPort, SidecarMaxPort: cfg.Ports.SidecarMaxPort,
 		Scripts: scripts(cfg), CheckOutputMaxSize: cfg.CheckOutputMaxSize, CheckUpdateInterval: cfg.CheckUpdateInterval,
+		DiscardCheckOutput: cfg.DiscardCheckOutput, TLS: checkTLS,
 		Token: func() string { return a.cfg.ACL.Tokens.Agent }, Members: func() int { return len(a.gossip.Members()) }, Logger: a.log,
 	})
 	if err != nil {

@@ -1,13 +1,18 @@
 package agent
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/netip"
 	"os"
+	"os/user"
+	"slices"
+	"strconv"
 	"syscall"
 	"time"
 
@@ -18,8 +23,10 @@ import (
 	"google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/keepalive"
 
+	"github.com/parleymesh/parley/agent/config"
 	"github.com/parleymesh/parley/agent/tlsconfig"
 	"github.com/parleymesh/parley/proxy/xds"
+	"github.com/parleymesh/parley/quietlog"
 )
 
 // endpoints is the TLS of each protocol.
@@ -97,8 +104,18 @@ func (a *Agent) openListeners() (err error) {
 		return err
 	}
 	l.httpN, l.httpsN = port(l.http), port(https)
+	refused := quietlog.New(a.log.With("component", "http"))
 	for _, in := range https {
-		l.http = append(l.http, tls.NewListener(in, a.tls.https.Listen("http/1.1")))
+		l.http = append(l.http, tlsconfig.NewListener(tlsconfig.ListenerOptions{
+			Listener: in, TLS: a.tls.https.Listen("http/1.1"), Timeout: cmp.Or(a.cfg.Limits.HTTPSHandshakeTimeout, time.Minute),
+			Refused: func(from net.Addr, err error) {
+				source := from.String()
+				if host, _, err := net.SplitHostPort(source); err == nil {
+					source = host
+				}
+				refused.Say(slog.LevelWarn, quietlog.Key{Subject: source}, "HTTPS connection closed", "source", source, "err", err)
+			},
+		}))
 	}
 	if l.grpc, err = listenAll("ports.grpc", addrs.GRPC); err != nil {
 		return err
@@ -108,6 +125,9 @@ func (a *Agent) openListeners() (err error) {
 		if l.grpcTLS, err = listenAll("ports.grpc_tls", addrs.GRPCTLS); err != nil {
 			return err
 		}
+	}
+	if err = giveSockets(a.cfg.UnixSockets, addrs.HTTP, addrs.HTTPS, addrs.GRPC, addrs.GRPCTLS); err != nil {
+		return err
 	}
 	l.grpcN, l.tlsN, l.dnsN = port(l.grpc), port(l.grpcTLS), port(l.dnsTCP)
 	return nil
@@ -157,6 +177,53 @@ func listen(key string, addr net.Addr) (net.Listener, error) {
 		return nil, listenError(key, addr, err)
 	}
 	return l, nil
+}
+
+// giveSockets gives the sockets in the file system to whom unix_sockets says.
+func giveSockets(u config.UnixSockets, addrs ...[]net.Addr) error {
+	for _, addr := range slices.Concat(addrs...) {
+		if addr.Network() != "unix" {
+			continue
+		}
+		if err := giveSocket(u, addr.String()); err != nil {
+			return fmt.Errorf("unix_sockets: %w", err)
+		}
+	}
+	return nil
+}
+
+func giveSocket(u config.UnixSockets, path string) error {
+	if u.Mode != "" {
+		mode, err := strconv.ParseUint(u.Mode, 8, 9)
+		if err != nil {
+			return fmt.Errorf("mode %q is none, such as 0660", u.Mode)
+		}
+		if err := os.Chmod(path, os.FileMode(mode)); err != nil {
+			return err
+		}
+	}
+	uid, gid := -1, -1
+	if u.User != "" {
+		found, err := user.Lookup(u.User)
+		if err != nil {
+			found, err = user.LookupId(u.User)
+		}
+		if err != nil {
+			return err
+		}
+		uid, _ = strconv.Atoi(found.Uid)
+	}
+	if u.Group != "" {
+		found, err := user.LookupGroup(u.Group)
+		if err != nil {
+			found, err = user.LookupGroupId(u.Group)
+		}
+		if err != nil {
+			return err
+		}
+		gid, _ = strconv.Atoi(found.Gid)
+	}
+	return os.Chown(path, uid, gid)
 }
 
 func listenError(key string, addr net.Addr, err error) error {

@@ -12,6 +12,7 @@ import (
 	agenthttp "github.com/parleymesh/parley/agent/http"
 	"github.com/parleymesh/parley/api"
 	"github.com/parleymesh/parley/proxy/snapshot"
+	"github.com/parleymesh/parley/server"
 	"github.com/parleymesh/parley/server/acl"
 )
 
@@ -61,6 +62,14 @@ func (a *Agent) httpOptions() agenthttp.Options {
 		DefaultWait: c.DefaultQueryTime, MaxWait: c.MaxQueryTime,
 		MaxBlockingPerClient: int64(cmp.Or(c.Limits.HTTPMaxBlockingPerClient, agenthttp.DefaultMaxBlocking)),
 		MaxConnsPerClient:    c.Limits.HTTPMaxConnsPerClient, DiscoveryMaxStale: c.DiscoveryMaxStale, TranslateWANAddrs: c.TranslateWANAddrs, DataDir: a.dataPath(), Logger: a.log,
+	}
+}
+
+// raftLogs is how a server keeps its log.
+func raftLogs(c *config.Config) server.RaftLogs {
+	return server.RaftLogs{
+		SnapshotThreshold: uint64(c.RaftSnapshotThreshold), SnapshotInterval: c.RaftSnapshotInterval, Trailing: uint64(c.RaftTrailingLogs),
+		WithoutPreVote: c.RaftPrevoteDisabled,
 	}
 }
 

@@ -131,3 +131,21 @@ func TestBadRegistrationFiles(t *testing.T) {
 		}
 	}
 }
+
+// TestUnixSocket has HTTP served on a socket in the file system, for whom unix_sockets says.
+func TestUnixSocket(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "http.sock")
+	a := testutil.New(t, "dev", "-dev", fmt.Sprintf(`-hcl=addresses { http = "unix://%s" } unix_sockets { mode = "0700" user = "%d" }`, path, os.Getuid()))
+	a.Start()
+	testutil.Eventually(t, "the socket", func(context.Context) error {
+		info, err := os.Stat(path)
+		if err == nil && info.Mode().Perm() != 0o700 {
+			err = fmt.Errorf("its mode is %s", info.Mode())
+		}
+		return err
+	})
+	out, stderr, code := a.Run("info", "-http-addr=unix://"+path)
+	if code != 0 || !strings.Contains(out, "server = true") {
+		t.Errorf("status %d: %s%s", code, out, stderr)
+	}
+}

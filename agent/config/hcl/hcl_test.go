@@ -179,7 +179,7 @@ func TestErrors(t *testing.T) {
 		{"duplicate key in JSON", JSON, "{\"retry_join\": [],\n\"retry_join\": []}", []string{"a.json:2: retry_join is already set in line 1"}},
 		{"duplicate in two spellings", HCL, "retry_join = []\nRetryJoin = []", []string{"a.hcl:2: RetryJoin is already set in line 1, as retry_join"}},
 		{"block and assignment", HCL, "service = {}\nservice {}", []string{"a.hcl:2: service is already set in line 1"}},
-		{"block twice", HCL, "service {}\nservice {}", []string{"a.hcl:2: service is already set in line 1; it may stand only once"}},
+		{"block twice", HCL, "service {}\nservice {}", []string{"a.hcl:2: service is already set in line 1; several go into services"}},
 		{"no value before a brace", HCL, "service {\n name = \n}", []string{"a.hcl:2: not valid HCL: service.name has no value"}},
 		{"no value before two braces", HCL, "service {\n name = }}", []string{"a.hcl:2: not valid HCL: service.name has no value"}},
 		{"no value at the end", HCL, "retry_join = []\nencrypt = ", []string{"a.hcl:2: not valid HCL: encrypt has no value"}},
