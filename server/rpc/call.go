@@ -60,7 +60,10 @@ func (l *link) apply(ctx context.Context, e verb.Envelope) (verb.Result, error) 
 func (l *link) ping(ctx context.Context) error {
 	if l.conn.GetState() == connectivity.TransientFailure {
 		l.conn.ResetConnectBackoff()
-		l.conn.WaitForStateChange(ctx, connectivity.TransientFailure)
+		// It may have tried, and failed, before this is looked at.
+		soon, cancel := context.WithTimeout(ctx, 100*time.Millisecond)
+		l.conn.WaitForStateChange(soon, connectivity.TransientFailure)
+		cancel()
 	}
 	if err := l.ready(ctx); err != nil {
 		return err

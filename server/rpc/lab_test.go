@@ -36,6 +36,65 @@ type inn struct {
 	once  sync.Once
 	mu    sync.Mutex
 	open  []net.Conn
+	gate  chan struct{} // while it is there and open, nothing passes
+}
+
+// cut parts a host from all others until it is healed: what is under way waits.
+func (h *inn) cut() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.gate = make(chan struct{})
+}
+
+func (h *inn) heal() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	close(h.gate)
+	h.gate = nil
+}
+
+// pass waits until something may pass, or done.
+func (h *inn) pass(done <-chan struct{}) error {
+	h.mu.Lock()
+	gate := h.gate
+	h.mu.Unlock()
+	if gate == nil {
+		return nil
+	}
+	select {
+	case <-gate:
+		return nil
+	case <-done:
+		return net.ErrClosed
+	}
+}
+
+// line is a connection to a host.
+type line struct {
+	net.Conn
+	to   *inn
+	done chan struct{}
+	once sync.Once
+}
+
+func (l *line) Read(p []byte) (int, error) {
+	n, err := l.Conn.Read(p)
+	if cut := l.to.pass(l.done); cut != nil {
+		return 0, cut
+	}
+	return n, err
+}
+
+func (l *line) Write(p []byte) (int, error) {
+	if err := l.to.pass(l.done); err != nil {
+		return 0, err
+	}
+	return l.Conn.Write(p)
+}
+
+func (l *line) Close() error {
+	l.once.Do(func() { close(l.done) })
+	return l.Conn.Close()
 }
 
 func newNetwork() *network { return &network{hosts: map[string]*inn{}} }
@@ -75,7 +134,11 @@ func (n *network) dial(ctx context.Context, addr string) (net.Conn, error) {
 	if h == nil {
 		return nil, fmt.Errorf("dial %s: connection refused", addr)
 	}
-	near, far := net.Pipe()
+	if err := h.pass(ctx.Done()); err != nil {
+		return nil, ctx.Err()
+	}
+	pipe, far := net.Pipe()
+	near := &line{Conn: pipe, to: h, done: make(chan struct{})}
 	select {
 	case h.conns <- far:
 		h.mu.Lock()
