@@ -134,7 +134,7 @@ func usage(r *request) (any, error) {
 		Backend               int
 		ResultsFilteredByACLs bool
 	}{
-		Usage: api.Usage{Usage: map[string]api.ServiceUsage{r.s.opts.Datacenter: *row.Value.(*api.ServiceUsage)}},
+		Usage: api.Usage{Usage: map[string]api.ServiceUsage{r.datacenter(): *row.Value.(*api.ServiceUsage)}},
 		Index: a.Index, LastContact: a.LastContact.Milliseconds(), KnownLeader: a.KnownLeader, ConsistencyLevel: level,
 	}, nil
 }

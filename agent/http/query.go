@@ -1,7 +1,6 @@
 package http
 
 import (
-	"cmp"
 	"math/rand/v2"
 	"net/http"
 	"slices"
@@ -172,7 +171,7 @@ func queryExecute(r *request, name string) (any, error) {
 		return nil, err
 	}
 	asked, entries := query.Split(a.Rows)
-	place, failovers := cmp.Or(r.param("dc"), r.s.opts.Datacenter), 0
+	place, failovers := r.datacenter(), 0
 	if len(entries) == 0 && asked.FailsOver() {
 		o, err := r.reading()
 		if err != nil {

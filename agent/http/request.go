@@ -2,6 +2,7 @@ package http
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -93,6 +94,9 @@ func (r *request) place() (verb.Options, error) {
 	}
 	return verb.Options{Datacenter: r.param("dc"), Token: r.token()}, nil
 }
+
+// datacenter is the one that the request is about.
+func (r *request) datacenter() string { return cmp.Or(r.param("dc"), r.s.opts.Datacenter) }
 
 // defaultTenant tells whether the name of a namespace or partition is that of the only one.
 func defaultTenant(name string) bool { return name == "" || strings.EqualFold(name, api.DefaultTenant) }

@@ -71,7 +71,7 @@ func txnOps(r *request) ([]api.TxnOp, error) {
 		case op.KV != nil && int64(len(op.KV.Value)) > r.s.opts.MaxValue:
 			return nil, api.Errorf(http.StatusRequestEntityTooLarge, "Value for key %q is too large (%d > %d bytes)", op.KV.Key, len(op.KV.Value), r.s.opts.MaxValue)
 		case op.Node != nil && op.Node.Node.Datacenter == "":
-			op.Node.Node.Datacenter = r.s.opts.Datacenter // a node is where it is registered
+			op.Node.Node.Datacenter = r.datacenter() // a node is where it is registered
 		}
 	}
 	return ops, nil
