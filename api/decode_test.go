@@ -160,6 +160,33 @@ func FuzzDecodeConfigEntry(f *testing.F) {
 	})
 }
 
+// FuzzUnmarshalConfigEntry reads entries of every kind as a program does, and what it makes of them as a person does.
+func FuzzUnmarshalConfigEntry(f *testing.F) {
+	for _, s := range shapes {
+		f.Add([]byte(s.body))
+	}
+	for _, kind := range api.EntryKinds() {
+		f.Add([]byte(`{"Kind":"` + kind + `","Name":"x","Meta":{"k":"v"}}`))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		entry, err := api.UnmarshalConfigEntry(data)
+		if err != nil {
+			return
+		}
+		first, err := json.Marshal(entry)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for name, read := range map[string]func([]byte) (api.ConfigEntry, error){"program": api.UnmarshalConfigEntry, "person": api.DecodeConfigEntry} {
+			again, err := read(first)
+			if err != nil {
+				t.Fatalf("as a %s: %s: %v", name, first, err)
+			}
+			wantJSON(t, again, string(first))
+		}
+	})
+}
+
 func FuzzServiceDefinition(f *testing.F) {
 	for _, s := range shapes {
 		f.Add([]byte(s.body))

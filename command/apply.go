@@ -233,14 +233,8 @@ func (a *applier) apply() error {
 // refused notes what stands against the changes, with the place in the files.
 func (a *applier) refused(problems []api.EntryProblem) {
 	for _, p := range problems {
-		found := problem{Kind: p.Kind, Name: p.Name, Message: p.Message}
-		for _, w := range a.files {
-			if w.key() == (api.EntryName{Kind: p.Kind, Name: p.Name}) {
-				pos := w.position(p.Message)
-				found.File, found.Line = pos.File, pos.Line
-			}
-		}
-		a.out.Problems = append(a.out.Problems, found)
+		pos := locate(a.files, api.EntryName{Kind: p.Kind, Name: p.Name}, p.Message)
+		a.out.Problems = append(a.out.Problems, problem{Kind: p.Kind, Name: p.Name, File: pos.File, Line: pos.Line, Message: p.Message})
 	}
 }
 

@@ -154,10 +154,32 @@ func each(v *hcl.Value) []*hcl.Value {
 // fieldPath is how a complaint of the servers begins that concerns a field.
 var fieldPath = regexp.MustCompile(`^[A-Za-z0-9]+(\.[A-Za-z0-9*-]+|\[[^\]]*\])*`)
 
-// position returns where the field stands that a complaint names, or as much of its path as there is.
-func (w written) position(complaint string) hcl.Pos {
+// culprit is how a complaint names a field of an entry; of several, the last is the cause.
+var culprit = regexp.MustCompile(`([a-z-]+) "([^"]*)"(?: ([A-Z][^\s:]*))?`)
+
+// locate returns where the field stands in the files that a complaint about an entry is of, or as much of its path as there is.
+func locate(files []written, about api.EntryName, complaint string) hcl.Pos {
+	find := func(name api.EntryName) *written {
+		if i := slices.IndexFunc(files, func(w written) bool { return w.key() == name }); i >= 0 {
+			return &files[i]
+		}
+		return nil
+	}
+	for _, m := range slices.Backward(culprit.FindAllStringSubmatch(complaint, -1)) {
+		if w := find(api.EntryName{Kind: m[1], Name: m[2]}); w != nil && m[3] != "" {
+			return w.position(m[3])
+		}
+	}
+	if w := find(about); w != nil {
+		return w.position(complaint)
+	}
+	return hcl.Pos{}
+}
+
+// position returns where a field stands, or as much of its path as there is.
+func (w written) position(path string) hcl.Pos {
 	v := w.tree
-	for _, part := range strings.FieldsFunc(fieldPath.FindString(complaint), func(r rune) bool { return r == '.' || r == '[' || r == ']' }) {
+	for _, part := range strings.FieldsFunc(fieldPath.FindString(path), func(r rune) bool { return r == '.' || r == '[' || r == ']' }) {
 		next := inside(v, part)
 		if next == nil {
 			break

@@ -75,6 +75,58 @@ func TestConfigEntryRefusals(t *testing.T) {
 	a.do("GET", "/v1/config/").is(200, "[]")
 }
 
+// TestEffectless: what is stored and changes nothing yet is said so, once it is written.
+func TestEffectless(t *testing.T) {
+	a := start(t)
+	const text = `299 parley "tcp-route \"t\" is stored, but the kind has no effect in this release yet"`
+	a.do("PUT", "/v1/config", `{"Kind": "tcp-route", "Name": "t"}`).is(200, "true").has("Warning", text)
+	a.do("PUT", "/v1/config?cas=0", `{"Kind": "tcp-route", "Name": "t"}`).is(200, "false").has("Warning", "")
+	a.do("PUT", "/v1/config", `{"Kind": "service-defaults", "Name": "web"}`).is(200, "true").has("Warning", "")
+	a.do("PUT", "/v1/config/apply", `{"Changes": [{"Put": {"Kind": "tcp-route", "Name": "t"}}]}`).is(200, `"Warnings":["tcp-route`).has("Warning", text)
+	a.do("PUT", "/v1/config/apply?dry-run", `{"Changes": [{"Put": {"Kind": "tcp-route", "Name": "t"}}]}`).is(200, `"Warnings":["tcp-route`).has("Warning", "")
+}
+
+func TestConfigApply(t *testing.T) {
+	a := start(t)
+	const apply = "/v1/config/apply"
+	changes := func(list string) string { return `{"Changes": [` + list + `]}` }
+	both := changes(`{"Put": {"kind": "service-router", "name": "web", "routes": {"match": {"http": {"methods": ["get"]}}}}}, {"Put": {"Kind": "service-defaults", "Name": "web", "Protocol": "http"}}`)
+	a.do("PUT", apply+"?dry-run", both).is(200, `"Methods":["GET"]`).is(200, `"Problems":[]`)
+	a.do("GET", "/v1/config/").is(200, "[]")
+	a.do("PUT", apply, both).is(200, `"Problems":[]`)
+	a.do("GET", "/v1/config/service-router/web").is(200, `"GET"`)
+	for body, want := range map[string]string{
+		changes(`{"Delete": {"Kind": "service-defaults", "Name": "web"}}`):                                                  `409 "Kind":"service-defaults","Name":"web","Message":"discovery chain of`,
+		changes(`{"Put": {"Kind": "service-defaults", "Name": "web", "Protocol": "grpc"}, "CAS": 1}`):                       `409 its index is not 1`,
+		changes(`{"Put": {"Kind": "service-splitter", "Name": "b"}}, {"Put": {"Kind": "service-defaults", "Name": "new"}}`): `409 {"Problems":[{"Change":0,"Kind":"service-splitter","Name":"b","Message":"no splits configured`,
+		changes(`{"Put": {"Kind": "service-defaults", "Name": "x", "Protocl": "http"}}`):                                    `400 Changes[0]: invalid config key "Protocl"; did you mean "Protocol"?`,
+		changes(`{"Put": {"Kind": "service-defaults", "Name": "secret"}}`):                                                  `403 Permission denied`,
+		changes(`{}`):     `400 Changes[0]: want either Put or Delete`,
+		`{"Other": true}`: `400 unknown field`,
+		changes(``):       `200 "Problems":[]`,
+	} {
+		a.do("PUT", apply, body).want(want)
+		a.do("PUT", apply+"?dry-run", body).want(want)
+	}
+	a.do("GET", "/v1/config/service-defaults").is(200, `"Protocol":"http"`).is(200, `[{`)
+	a.do("GET", "/v1/config/service-defaults/new").is(404, "")
+	a.do("PUT", apply, changes(`{"Delete": {"Kind": "service-router", "Name": "web"}}, {"Delete": {"Kind": "service-defaults", "Name": "web"}}`)).is(200, `"Entries":[null,null]`)
+	a.do("GET", "/v1/config/").is(200, "[]")
+	a.do("GET", apply).is(405, "method GET not allowed")
+}
+
+func TestExportedServices(t *testing.T) {
+	a := start(t)
+	a.do("GET", "/v1/exported-services").is(200, "[]")
+	a.do("PUT", "/v1/config", `{"Kind": "exported-services", "Name": "default", "Services": [{"Name": "api", "Consumers": [{"Peer": "east"}]}, {"Name": "secret", "Consumers": [{"Peer": "east"}]}]}`).is(200, "true")
+	got := a.do("GET", "/v1/exported-services").is(200, `[{"Service":"api","Consumers":{"Peers":["east"]}}]`)
+	index := got.index()
+	woken := a.later(fmt.Sprintf("/v1/exported-services?index=%d&wait=10s", index))
+	waitFor(t, func() bool { return a.api.Waiting() == 1 })
+	a.do("DELETE", "/v1/config/exported-services/default").is(200, "{}")
+	(<-woken).is(200, "[]")
+}
+
 func TestDiscoveryChain(t *testing.T) {
 	a := start(t)
 	a.installCA()

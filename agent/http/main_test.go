@@ -52,7 +52,7 @@ func nouns() core.Types {
 		[]verb.Command{
 			coordinate.Update{}, catalog.Register{}, catalog.Deregister{}, kv.Put{}, kv.Delete{}, ca.Install{}, ca.SetConfiguration{},
 			operator.SetAutopilot{}, operator.RemovePeer{}, operator.TransferLeader{},
-			configentry.Put{}, configentry.Delete{},
+			configentry.Put{}, configentry.Delete{}, configentry.Batch{},
 			intention.Create{}, intention.Update{}, intention.Upsert{}, intention.DeleteByID{}, intention.Delete{}, intention.SetDefault{},
 			query.Create{}, query.Update{}, query.Delete{},
 			kv.Txn{}, kv.CreateSession{}, kv.RenewSession{}, kv.DestroySession{},
@@ -63,7 +63,7 @@ func nouns() core.Types {
 			operator.Leader{}, operator.Peers{}, operator.RaftConfiguration{}, operator.Autopilot{}, operator.AutopilotState{}, operator.Usage{},
 			kv.Get{}, kv.List{}, kv.Keys{}, kv.TxnRead{}, kv.Session{}, kv.Sessions{}, kv.NodeSessions{},
 			ca.Roots{}, ca.Configuration{}, ca.Sign{},
-			configentry.Get{}, configentry.List{}, configentry.Chain{},
+			configentry.Get{}, configentry.List{}, configentry.Chain{}, configentry.Exported{}, configentry.Rehearse{},
 			intention.List{}, intention.ByID{}, intention.Exact{}, intention.Match{}, intention.Check{}, intention.Policy{},
 			query.List{}, query.Get{}, query.Explain{}, query.Execute{},
 		},

@@ -105,6 +105,8 @@ func TestFormatJSON(t *testing.T) {
 		{"config read", "-kind service-defaults -name web", `"Name": "web"`, 0},
 		{"config delete", "-kind service-defaults -name web", `"Name": "web"`, 0},
 		{"config list", "-kind service-defaults", `[]`, 0},
+		{"apply", "-f entry.hcl", `"Action": "create"`, 0},
+		{"apply", "-f entry.hcl", `"Changes": []`, 0},
 		{"kv put", "a/b 1", `"Key": "a/b"`, 0},
 		{"kv get", "a/b", `"Value": "MQ=="`, 0},
 		{"kv get", "-keys a/", `"a/b"`, 0},
