@@ -36,17 +36,13 @@ type Builder struct {
 // NewBuilder returns an empty builder.
 func NewBuilder() *Builder { return &Builder{} }
 
-// target adds the cluster of one target of an upstream, and the target's endpoints. It returns the cluster's name.
-func (b *Builder) target(r *Resources, s *snapshot.Snapshot, u *snapshot.Upstream, id string, resolver *api.DiscoveryResolver, lb *api.LoadBalancer) (string, error) {
+// target adds the cluster of one target of an upstream, and asks for the target's endpoints. It returns the cluster's name.
+func (r *Resources) target(s *snapshot.Snapshot, u *snapshot.Upstream, id string, resolver *api.DiscoveryResolver, lb *api.LoadBalancer) (string, error) {
 	endpoints := s.Endpoints[id]
 	if endpoints == nil {
 		return "", fmt.Errorf("no endpoints of target %q", id)
 	}
-	assignment, err := b.assignment(endpoints)
-	if err != nil {
-		return "", err
-	}
-	r.put(assignment)
+	r.targets[id] = true
 	cluster, err := ownCluster(s, u, endpoints)
 	if err = r.unused(u, err); err != nil {
 		return "", err

@@ -12,7 +12,6 @@
 package envoy
 
 import (
-	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
@@ -50,6 +49,12 @@ type Resources struct {
 	Problems []string
 	// Kept names what could not be translated: an Envoy that holds it from before keeps it, with all that it leads to.
 	Kept map[Ref]bool
+	// What follows is for Rebuild.
+	from             *snapshot.Snapshot
+	generation       string
+	targets          map[string]bool // whose endpoints are among the resources
+	identityProblems []string        // the Problems of secrets and of what judges callers
+	frameProblems    []string        // those of listeners, routes and clusters
 	// Needs names what an Envoy must have been given before a resource works there: an upstream's listener that comes before
 	// its cluster is ready refuses calls, so it is better late.
 	Needs map[Ref][]Ref
@@ -154,32 +159,11 @@ func shortHash(parts ...[]byte) string {
 	return hex.EncodeToString(h.Sum(nil)[:8])
 }
 
-// mustAny packs a message that this package has just built.
+// mustAny packs a message that this package has just built; the same one gives the same bytes.
 func mustAny(message proto.Message) *anypb.Any {
-	packed, err := anypb.New(message)
-	if err != nil {
+	packed := new(anypb.Any)
+	if err := anypb.MarshalFrom(packed, message, proto.MarshalOptions{Deterministic: true}); err != nil {
 		panic("envoy: " + err.Error()) // only invalid UTF-8 does this, and names come from JSON
 	}
 	return packed
-}
-
-// Build translates a snapshot. The generation names what the open connections of the public listener were judged by: while it
-// stays, no connection is drained. See Generation.
-func (b *Builder) Build(s *snapshot.Snapshot, generation string) *Resources {
-	r := &Resources{ByType: map[string]map[string]*Resource{}, Needs: map[Ref][]Ref{}, Assignments: map[string]string{}, Kept: map[Ref]bool{}}
-	steps := []func() error{
-		func() error { return r.secrets(s, generation) },
-		func() error {
-			return r.keep(r.public(s, generation), Ref{ListenerType, publicName(s)}, Ref{ClusterType, localAppCluster})
-		},
-		func() error { return r.exposed(s) },
-	}
-	for i := range s.Upstreams {
-		steps = append(steps, func() error { return b.upstream(r, s, &s.Upstreams[i]) })
-	}
-	for _, step := range steps {
-		r.problem(step())
-	}
-	slices.SortFunc(r.Problems, cmp.Compare)
-	return r
 }

@@ -1,6 +1,7 @@
 package envoy
 
 import (
+	"fmt"
 	"runtime"
 	"strings"
 	"testing"
@@ -59,7 +60,13 @@ func read[T proto.Message](t *testing.T, r *Resources, typeURL, prefix string, i
 }
 
 func TestTheSameSnapshotGivesTheSameResources(t *testing.T) {
-	a, b := NewBuilder().Build(example(), "g"), NewBuilder().Build(example(), "g")
+	one, other := example(), example()
+	for i := range 20 { // which stand in a map
+		for _, s := range []*snapshot.Snapshot{one, other} {
+			s.Policy.Rules = append(s.Policy.Rules, snapshot.Rule{ID: fmt.Sprint("rule-", i), Source: fmt.Sprint("source-", i), Allow: true})
+		}
+	}
+	a, b := NewBuilder().Build(one, "g"), NewBuilder().Build(other, "g")
 	n := 0
 	for typeURL := range a.ByType {
 		for _, name := range a.Names(typeURL) {

@@ -276,3 +276,53 @@ func TestPartsThatAnOperatorWroteAreGuarded(t *testing.T) {
 		}
 	}
 }
+
+// Whatever has changed, what is taken over is what would have been built.
+func TestRebuildingGivesWhatBuildingDoes(t *testing.T) {
+	b := NewBuilder()
+	for name, change := range map[string]func(s *snapshot.Snapshot){
+		"nothing":   func(*snapshot.Snapshot) {},
+		"leaf":      func(s *snapshot.Snapshot) { s.Leaf.CertPEM = "new" },
+		"roots":     func(s *snapshot.Snapshot) { s.Roots = "new" },
+		"policy":    func(s *snapshot.Snapshot) { s.Policy.DefaultAllow = true },
+		"instances": func(s *snapshot.Snapshot) { s.Endpoints[dbTarget].Instances = nil },
+		"identity":  func(s *snapshot.Snapshot) { s.Endpoints[dbTarget].SPIFFE = []string{"spiffe://other"} },
+		"chain": func(s *snapshot.Snapshot) {
+			s.Upstreams[0].Chain = httpExample(t, written{protocol: "http"}).Upstreams[0].Chain
+		},
+		"config": func(s *snapshot.Snapshot) { s.Upstreams[0].Config = snapshot.Config{"connect_timeout_ms": 7} },
+		"mesh": func(s *snapshot.Snapshot) {
+			s.Mesh.TLS = &api.MeshTLS{Outgoing: &api.MeshTLSParameters{TLSMinVersion: "TLSv1_3"}}
+		},
+		"proxy":     func(s *snapshot.Snapshot) { s.Proxy.Proxy.Config = map[string]any{"local_request_timeout_ms": 7} },
+		"upstreams": func(s *snapshot.Snapshot) { s.Upstreams = nil },
+		"broken":    func(s *snapshot.Snapshot) { s.Upstreams[0].Config = snapshot.Config{listenerJSON: "{"} },
+		"protocol":  func(s *snapshot.Snapshot) { s.Protocol = "tcp" },
+	} {
+		for _, protocol := range []string{"http", "tcp"} {
+			w := everyFeature(protocol)
+			if protocol == "tcp" {
+				w.router, w.splitter = nil, nil
+			}
+			s := httpExample(t, w)
+			change(s)
+			got, want := b.Rebuild(b.Build(httpExample(t, w), "g"), s, "g"), NewBuilder().Build(s, "g")
+			if a, b := resourcesText(got), resourcesText(want); a != b {
+				t.Errorf("%s, %s:\ngot  %s\nwant %s", name, protocol, a, b)
+			}
+		}
+	}
+}
+
+const dbTarget = "db.default.default.dc1"
+
+func resourcesText(r *Resources) string {
+	var b strings.Builder
+	for _, typeURL := range slices.Sorted(maps.Keys(r.ByType)) {
+		for _, name := range r.Names(typeURL) {
+			fmt.Fprintf(&b, "%s@%s ", name, r.ByType[typeURL][name].Version)
+		}
+	}
+	fmt.Fprint(&b, r.Needs, r.Assignments, r.Kept, r.Problems)
+	return b.String()
+}

@@ -18,20 +18,19 @@ import (
 )
 
 // upstream adds what an upstream needs: its listener, the routes of it, and the clusters and endpoints that they lead to.
-func (b *Builder) upstream(r *Resources, s *snapshot.Snapshot, u *snapshot.Upstream) error {
+func (r *Resources) upstream(s *snapshot.Snapshot, u *snapshot.Upstream) error {
 	if u.Unsupported != "" {
 		return fmt.Errorf("upstream %s: %s", u.ID, u.Unsupported)
 	}
 	if u.Chain == nil {
 		return fmt.Errorf("upstream %s: no discovery chain", u.ID)
 	}
-	t := &upstreamTranslation{b: b, r: r, s: s, u: u, clusters: map[string]string{}}
+	t := &upstreamTranslation{r: r, s: s, u: u, clusters: map[string]string{}}
 	return wrap("upstream "+u.ID, r.keep(t.build(), Ref{ListenerType, upstreamName(u)}))
 }
 
 // upstreamTranslation is one upstream on its way into resources.
 type upstreamTranslation struct {
-	b        *Builder
 	r        *Resources
 	s        *snapshot.Snapshot
 	u        *snapshot.Upstream
@@ -116,7 +115,7 @@ func (t *upstreamTranslation) resolved(resolver string) (string, error) {
 	}
 	var names []string
 	for _, target := range ladder {
-		name, err := t.b.target(t.r, t.s, t.u, target, node.Resolver, node.LoadBalancer)
+		name, err := t.r.target(t.s, t.u, target, node.Resolver, node.LoadBalancer)
 		if err != nil {
 			return "", err
 		}

@@ -27,9 +27,7 @@ func TestASnapshotIsHandedOutWhenItIsComplete(t *testing.T) {
 	}
 	for last := range steps {
 		t.Run("all but "+last, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				w := newWorld(t)
-				defer w.end()
+			within(t, func(t *testing.T, w *world) {
 				s := w.subscribe("")
 				for name, step := range steps {
 					if name != last {
@@ -45,9 +43,7 @@ func TestASnapshotIsHandedOutWhenItIsComplete(t *testing.T) {
 }
 
 func TestASnapshotSaysWhatIsKnown(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t)
-		defer w.end()
+	within(t, func(t *testing.T, w *world) {
 		w.fill()
 		got := w.next(w.subscribe(""))
 		target := dc1("db")
@@ -89,12 +85,7 @@ func TestTheHashOutlivesARestart(t *testing.T) {
 }
 
 func TestChangesArriveAndNothingElseDoes(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t)
-		defer w.end()
-		w.fill()
-		s := w.subscribe("")
-		before := w.next(s)
+	known(t, func(t *testing.T, w *world, s Stream, before *Snapshot) {
 		w.instances("db", "10.0.0.1") // the same again
 		w.register(db())
 		w.none(s)
@@ -115,12 +106,7 @@ func TestChangesArriveAndNothingElseDoes(t *testing.T) {
 }
 
 func TestABurstIsOneChange(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t)
-		defer w.end()
-		w.fill()
-		s := w.subscribe("")
-		w.next(s)
+	known(t, func(t *testing.T, w *world, s Stream, _ *Snapshot) {
 		w.leaf("2")
 		w.policy(true)
 		w.instances("db")
@@ -133,12 +119,7 @@ func TestABurstIsOneChange(t *testing.T) {
 }
 
 func TestWhatIsKnownOutlivesFailures(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t)
-		defer w.end()
-		w.fill()
-		s := w.subscribe("")
-		w.next(s)
+	known(t, func(t *testing.T, w *world, s Stream, _ *Snapshot) {
 		w.s.fail(errors.New("no leader"))
 		w.none(s)
 		w.leaf("2") // what does not need the servers goes on
@@ -158,12 +139,7 @@ func TestWhatIsKnownOutlivesFailures(t *testing.T) {
 
 // A new upstream that is not known yet must not hold back a rule that takes something away.
 func TestARevocationDoesNotWaitForANewUpstream(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t)
-		defer w.end()
-		w.fill()
-		s := w.subscribe("")
-		w.next(s)
+	known(t, func(t *testing.T, w *world, s Stream, _ *Snapshot) {
 		cache := api.Upstream{DestinationName: "cache", LocalBindPort: 9192}
 		w.register(db(), cache)
 		w.none(s)
@@ -191,12 +167,7 @@ func TestARevocationDoesNotWaitForANewUpstream(t *testing.T) {
 }
 
 func TestChainsLeadToTheirTargets(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t)
-		defer w.end()
-		w.fill()
-		s := w.subscribe("")
-		w.next(s)
+	known(t, func(t *testing.T, w *world, s Stream, _ *Snapshot) {
 		w.chain("db", dc1("db"), dc1("db-new"))
 		w.none(s)
 		w.instances("db-new", "10.0.2.1")
@@ -211,12 +182,7 @@ func TestChainsLeadToTheirTargets(t *testing.T) {
 }
 
 func TestInstancesCountByTheirHealthAndWeight(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t)
-		defer w.end()
-		w.fill()
-		s := w.subscribe("")
-		w.next(s)
+	known(t, func(t *testing.T, w *world, s Stream, _ *Snapshot) {
 		entry := func(host string, weights api.Weights, statuses ...string) any {
 			e := &api.ServiceEntry{Node: api.Node{Node: "n" + host, Address: "192.0.2.1"}, Service: api.Service{ID: "db", Address: host, Port: 1, Weights: weights}}
 			for _, status := range statuses {
@@ -247,9 +213,7 @@ func TestInstancesCountByTheirHealthAndWeight(t *testing.T) {
 }
 
 func TestAnUpstreamThatCannotBeCarriedOutHoldsUpNobody(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t)
-		defer w.end()
+	within(t, func(t *testing.T, w *world) {
 		w.fill()
 		subset := dc1("filtered")
 		subset.Subset.Filter = "Service.Meta.v =="
@@ -280,9 +244,7 @@ func TestAnUpstreamThatCannotBeCarriedOutHoldsUpNobody(t *testing.T) {
 }
 
 func TestSubscribersShareWatches(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t)
-		defer w.end()
+	within(t, func(t *testing.T, w *world) {
 		w.fill()
 		a, b := w.subscribe(""), w.subscribe("")
 		if w.next(a) != w.next(b) {
@@ -333,9 +295,7 @@ func TestSubscribersShareWatches(t *testing.T) {
 }
 
 func TestATokenThatDoesNotSufficeIsDenied(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t)
-		defer w.end()
+	within(t, func(t *testing.T, w *world) {
 		w.host.denied["bad"] = true
 		early := w.subscribe("bad") // nothing is known of the proxy yet
 		w.none(early)
@@ -364,9 +324,7 @@ func TestATokenThatDoesNotSufficeIsDenied(t *testing.T) {
 }
 
 func TestARegistrationThatIsNoSidecarIsNone(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t)
-		defer w.end()
+	within(t, func(t *testing.T, w *world) {
 		w.fill()
 		plain := &api.Service{ID: proxyID, Service: "web"}
 		w.host.change(func() { w.host.services[proxyID] = plain })

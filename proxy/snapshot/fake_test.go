@@ -180,6 +180,26 @@ func newWorld(t *testing.T) *world {
 	return w
 }
 
+// within runs a test in simulated time, in a world of which nothing is known yet.
+func within(t *testing.T, run func(t *testing.T, w *world)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		defer w.end()
+		run(t, w)
+	})
+}
+
+// known runs a test in a world of which all is known, with a subscriber who has had the first snapshot.
+func known(t *testing.T, run func(t *testing.T, w *world, s Stream, first *Snapshot)) {
+	t.Helper()
+	within(t, func(t *testing.T, w *world) {
+		w.fill()
+		s := w.subscribe("")
+		run(t, w, s, w.next(s))
+	})
+}
+
 func (w *world) fill() {
 	w.register(db())
 	w.leaf("1")

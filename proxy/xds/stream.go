@@ -200,7 +200,7 @@ func (s *stream) build() {
 		latest = &closed
 	}
 	s.generation = s.generation.Next(&latest.Policy)
-	built := s.server.builder.Build(latest, s.generation.Name)
+	built := s.server.builder.Rebuild(s.resources, latest, s.generation.Name)
 	if s.resources == nil || !slices.Equal(s.resources.Problems, built.Problems) {
 		for _, problem := range built.Problems {
 			s.log.Error("part of the proxy's configuration cannot be carried out", "err", problem)
