@@ -65,6 +65,17 @@ var resolvers = map[string]resolver{
 	"dnsmasq":          {"/etc/dnsmasq.d", "systemctl restart dnsmasq", dnsmasqFiles},
 }
 
+// unsignedElsewhere are the names of which systemd-resolved takes answers for unsigned by itself, as dnssec-trust-anchors.d(5) says. A
+// file of ours takes the place of its list, so they are in that as well.
+var unsignedElsewhere = func() []string {
+	names := []string{"home.arpa", "10.in-addr.arpa"}
+	for i := 16; i <= 31; i++ {
+		names = append(names, fmt.Sprintf("%d.172.in-addr.arpa", i))
+	}
+	return append(names, "170.0.0.192.in-addr.arpa", "171.0.0.192.in-addr.arpa", "168.192.in-addr.arpa", "d.f.ip6.arpa", "ipv4only.arpa",
+		"corp", "home", "internal", "intranet", "lan", "local", "private", "test")
+}()
+
 // resolvedFiles sends questions about the domains, and no others, to the agent. Their answers are not signed, which is said
 // of them alone.
 func resolvedFiles(agent netip.AddrPort, domains []string) []resolverFile {
@@ -74,7 +85,7 @@ func resolvedFiles(agent netip.AddrPort, domains []string) []resolverFile {
 	}
 	return []resolverFile{
 		{"/etc/systemd/resolved.conf.d/parley.conf", writtenBy + fmt.Sprintf("[Resolve]\nDNS=%s\nDomains=%s\n", agent, strings.Join(routes, " "))},
-		{"/etc/dnssec-trust-anchors.d/parley.negative", "; " + strings.TrimPrefix(writtenBy, "# ") + strings.Join(domains, "\n") + "\n"},
+		{"/etc/dnssec-trust-anchors.d/parley.negative", "; " + strings.TrimPrefix(writtenBy, "# ") + strings.Join(slices.Concat(domains, unsignedElsewhere), "\n") + "\n"},
 	}
 }
 

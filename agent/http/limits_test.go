@@ -1,37 +1,17 @@
 package http_test
 
 import (
-	"bytes"
 	"log/slog"
 	"strings"
-	"sync"
 	"testing"
 
 	agenthttp "github.com/parleymesh/parley/agent/http"
+	"github.com/parleymesh/parley/testutil"
 )
-
-// lines is a log that is read while it is written.
-type lines struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-// Write implements io.Writer.
-func (l *lines) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(p)
-}
-
-func (l *lines) count(text string) int {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return strings.Count(l.text.String(), text)
-}
 
 // What a limit refuses is told to the client each time, and to the operator once.
 func TestRefusalsAreLogged(t *testing.T) {
-	log := &lines{}
+	log := new(testutil.Log)
 	a := start(t, func(o *agenthttp.Options) {
 		o.MaxValue, o.MaxHeader = 10, 4<<10
 		o.Logger = slog.New(slog.NewTextHandler(log, nil))
@@ -41,8 +21,8 @@ func TestRefusalsAreLogged(t *testing.T) {
 		a.do("GET", "/v1/kv/large", "", "X-Long: "+strings.Repeat("x", 5<<10)).is(431, "max_header_bytes")
 	}
 	for _, limit := range []string{"limit=body", "limit=header"} {
-		if n := log.count(`msg="request refused by a limit" component=http source=127.0.0.1 ` + limit); n != 1 {
-			t.Errorf("%s: %d lines in the log, want one for each source:\n%s", limit, n, &log.text)
+		if n := strings.Count(log.String(), `msg="request refused by a limit" component=http source=127.0.0.1 `+limit); n != 1 {
+			t.Errorf("%s: %d lines in the log, want one for each source:\n%s", limit, n, log)
 		}
 	}
 }
