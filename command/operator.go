@@ -31,7 +31,7 @@ func operatorCommand() *cli.Command {
 				Action: withClient(transferLeader),
 			},
 		}},
-		autopilotCommand(), usageCommand(),
+		autopilotCommand(), usageCommand(), recoverCommand(),
 	}}
 }
 

@@ -119,6 +119,9 @@ func New(o Options) (_ *Server, err error) {
 	})
 	undo = append(undo, func() { _ = s.transport.Close() })
 
+	if err = s.recoverPeers(cfg); err != nil {
+		return nil, err
+	}
 	if err = s.bootstrapAlone(cfg); err != nil {
 		return nil, err
 	}

@@ -22,21 +22,27 @@ func NodeID(configured string, dir *datadir.Dir) (string, error) {
 	if dir == nil {
 		return uuid.NewString(), nil
 	}
-	text, err := dir.ReadFile(nodeIDFile)
-	if err == nil {
-		return keptNodeID(dir.Path(nodeIDFile), string(text))
+	id, err := KeptNodeID(dir)
+	if err == nil || !errors.Is(err, fs.ErrNotExist) {
+		return id, err
 	}
-	if !errors.Is(err, fs.ErrNotExist) {
-		return "", fmt.Errorf("node id: %w", err)
-	}
-	id := uuid.NewString()
+	id = uuid.NewString()
 	if err := dir.WriteFile(nodeIDFile, []byte(id)); err != nil {
 		return "", fmt.Errorf("node id: %w", err)
 	}
 	return id, nil
 }
 
-func keptNodeID(path, text string) (string, error) {
+// KeptNodeID returns the id that is kept in a data directory; the error is fs.ErrNotExist where there is none.
+func KeptNodeID(dir *datadir.Dir) (string, error) {
+	text, err := dir.ReadFile(nodeIDFile)
+	if err != nil {
+		return "", fmt.Errorf("node id: %w", err)
+	}
+	return parseNodeID(dir.Path(nodeIDFile), string(text))
+}
+
+func parseNodeID(path, text string) (string, error) {
 	id := strings.TrimSpace(text)
 	if !isUUID(id) {
 		return "", fmt.Errorf("%s holds no node id: want a UUID of 36 characters, found %d; put the id back, or remove the file to become a new node", path, len(id))
