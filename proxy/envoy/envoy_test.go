@@ -67,6 +67,7 @@ func TestTheSameSnapshotGivesTheSameResources(t *testing.T) {
 		}
 	}
 	a, b := NewBuilder().Build(one, "g"), NewBuilder().Build(other, "g")
+	validate(t, a)
 	n := 0
 	for typeURL := range a.ByType {
 		for _, name := range a.Names(typeURL) {

@@ -104,10 +104,11 @@ func TestEveryFeatureIsValidForEnvoy(t *testing.T) {
 			"limits":               map[string]any{"max_connections": 1, "max_pending_requests": 2, "max_concurrent_requests": 3},
 			"passive_health_check": map[string]any{"interval": "1s", "max_failures": 4, "enforcing_consecutive_5xx": 50, "max_ejection_percent": 60, "base_ejection_time": 700e9},
 		}
-		r := NewBuilder().Build(s, "g") // which validates all that it encodes
+		r := NewBuilder().Build(s, "g")
 		if len(r.Problems) > 0 {
 			t.Errorf("%s: %q", protocol, r.Problems)
 		}
+		validate(t, r)
 		routes := read(t, r, RouteType, "db", &routev3.RouteConfiguration{})
 		if n := len(routes.GetVirtualHosts()[0].GetRoutes()); n != 3 {
 			t.Errorf("%d routes", n)

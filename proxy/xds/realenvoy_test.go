@@ -164,23 +164,51 @@ func TestEnvoyGoesOnWithoutTheAgent(t *testing.T) {
 	e.settled(t, w, meshcases.DBProxy, meshcases.WebProxy)
 	w.More(load)
 	load.NoneFailed(t)
-	for _, proxy := range []string{meshcases.DBProxy, meshcases.WebProxy} {
-		for name, want := range map[string]string{
-			"listener_manager.listener_removed": "0", "listener_manager.listener_modified": "0",
-			"listener_manager.listener_in_place_updated": "0",
-			"cluster_manager.cluster_removed":            "0", "cluster_manager.cluster_modified": "0",
-		} {
-			if got := e.stat(t, proxy, name); got != want {
-				t.Errorf("%s: %s is %q, want %s", proxy, name, got, want)
-			}
-		}
-	}
+	e.unchanged(t)
 	// The generation is known again: what is taken away now cuts what was opened before the restart.
 	open := w.Open()
 	w.Rules()
 	if err := open.Ends(envoy.DrainTime + 5*time.Second); err != nil {
 		t.Error(err)
 	}
+}
+
+// unchanged wants nothing to have been changed or removed that both Envoys had from the beginning.
+func (e *envoys) unchanged(t *testing.T) {
+	t.Helper()
+	for _, proxy := range []string{meshcases.DBProxy, meshcases.WebProxy} {
+		for _, name := range []string{
+			"listener_manager.listener_removed", "listener_manager.listener_modified", "listener_manager.listener_in_place_updated",
+			"cluster_manager.cluster_removed", "cluster_manager.cluster_modified",
+		} {
+			if got := e.stat(t, proxy, name); got != "0" {
+				t.Errorf("%s: %s is %q, want 0", proxy, name, got)
+			}
+		}
+	}
+}
+
+func TestEnvoyAnswersRequestsWithoutTheAgent(t *testing.T) {
+	e := newEnvoys(t)
+	w := meshcases.NewHTTPWorld(t, e, "http")
+	w.Running()
+	load := w.StartLoad()
+	a := e.ads[w.Source]
+	a.stop()
+	w.More(load)
+	a.start(t)
+	e.settled(t, w.World, meshcases.DBProxy, meshcases.WebProxy)
+	w.More(load)
+	e.unchanged(t)
+	if got := e.stat(t, meshcases.WebProxy, "http.upstream.db.rds.db.config_reload"); got != "1" {
+		t.Errorf("the routes were loaded %s times, want once", got)
+	}
+	load.NoneFailed(t)
+	// What changes from now on is heard, and what changed in the meantime would be.
+	a.stop()
+	w.Rules()
+	a.start(t)
+	w.Settled(meshcases.Ask{}, meshcases.Status(http.StatusForbidden))
 }
 
 // settled waits until Envoys are connected again and have accepted all that they hold.

@@ -2,8 +2,8 @@
 //
 // A stream is answered only once the proxy's snapshot is complete, and nothing is removed because it is not known yet: an
 // Envoy that reconnects after a restart of the agent is sent what differs from what it says it holds, and nothing else. What is
-// new is made before what is old is broken: clusters, then their endpoints, then the listeners that lead to them, and removals
-// last. One goroutine writes to each Envoy, and between it and the snapshots stands only the newest of them, so an Envoy that
+// new is made before what is old is broken: clusters, then their endpoints, then the listeners and routes that lead to them, and
+// removals last, when no listener or route that Envoy has can lead there any more. One goroutine writes to each Envoy, and between it and the snapshots stands only the newest of them, so an Envoy that
 // does not read holds up nobody and costs no memory.
 //
 // What the resources say is decided by proxy/envoy, and what a snapshot holds by proxy/snapshot. Listening, TLS and keepalive

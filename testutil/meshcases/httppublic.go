@@ -43,8 +43,17 @@ func http2Passes(w *HTTPWorld) {
 	}
 }
 
+// websocketPasses uses one that lives for longer than a request may take.
 func websocketPasses(w *HTTPWorld) {
 	w.Running()
+	const limit = 100 * time.Millisecond
+	w.Write(&api.ServiceResolver{Name: "db", RequestTimeout: api.Duration(limit)})
+	w.Change(DBProxy, func(s *snapshot.Snapshot) {
+		proxy := *s.Proxy.Proxy
+		proxy.Config = map[string]any{"local_request_timeout_ms": limit.Milliseconds()}
+		s.Proxy.Proxy = &proxy
+	})
+	w.Settled(Ask{Header: []string{AskDelay + ": 300ms"}}, Status(http.StatusGatewayTimeout))
 	c, err := net.DialTimeout("tcp", w.Upstream, callTimeout)
 	if err != nil {
 		w.T.Fatal(err)
@@ -57,7 +66,8 @@ func websocketPasses(w *HTTPWorld) {
 	if err != nil || resp.StatusCode != http.StatusSwitchingProtocols {
 		w.T.Fatalf("got %+v, %v", resp, err)
 	}
-	for _, line := range []string{"one\n", "two\n"} {
+	for _, line := range []string{"one\n", "two\n", "three\n"} {
+		time.Sleep(limit)
 		if _, err := io.WriteString(c, line); err != nil {
 			w.T.Fatal(err)
 		}
