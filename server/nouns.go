@@ -49,7 +49,7 @@ func types() core.Types {
 // loops is what the leader does.
 func loops(o Options) []core.Loop {
 	r := &reconciler{members: o.Members, self: o.NodeID, datacenter: o.Datacenter}
-	return []core.Loop{r.loop(), caLoop(o.Domain, o.Datacenter), intentionDefaultLoop(o.DefaultAllow, o.DefaultWhy)}
+	return []core.Loop{r.loop(), caLoop(o.Domain, o.Datacenter), intentionDefaultLoop(o.DefaultAllow, o.DefaultWhy), firstEntriesLoop(o.FirstEntries)}
 }
 
 // caLoop makes the certificate authority when there is none: whoever asks the leader for a certificate then gets one.

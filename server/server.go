@@ -57,6 +57,8 @@ type Options struct {
 	// DefaultAllow is what happens between two services for which no intention says anything, and DefaultWhy says why.
 	DefaultAllow bool
 	DefaultWhy   string
+	// FirstEntries are the config entries that are written where there are none of the kind and name.
+	FirstEntries []api.ConfigEntry
 
 	Logger    *slog.Logger
 	RaftLog   hclog.Logger

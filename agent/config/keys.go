@@ -61,7 +61,6 @@ var inert = map[string]string{
 	"raft_logstore.wal":                 otherwiseBy, // a segment's size is what the guard of the disk reckons with
 	"dns_config.use_cache":              silent,      // answers come from what a watch keeps current
 	"dns_config.cache_max_age":          silent,
-	"config_entries":                    notYet,
 
 	"audit":                         notYet,
 	"auto_config":                   notYet,

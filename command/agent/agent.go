@@ -202,7 +202,7 @@ func (a *Agent) startServer(dialer rpc.Dialer) error {
 		DefaultWait: cfg.DefaultQueryTime, MaxWait: cfg.MaxQueryTime,
 		Members: members{a.gossip, a.wan, a.node()}, Elsewhere: elsewhere, Everywhere: everywhere{a.gossip, a.wan}, Gossip: gossips{pools{a.gossip, a.wan}, a.events}, Stream: lanes.Raft(dialer, a.rpcAdvertise()), Leader: leader, Peers: peers,
 		Autopilot:  autopilot(cfg.Autopilot),
-		Authorizer: acl.Open{}, DefaultAllow: cfg.Intentions.Allow, DefaultWhy: cfg.Intentions.Why,
+		Authorizer: acl.Open{}, DefaultAllow: cfg.Intentions.Allow, DefaultWhy: cfg.Intentions.Why, FirstEntries: firstEntries(cfg),
 		Logger: a.log, RaftLog: newRaftLog(a.log), LogOutput: slog.NewLogLogger(a.log.Handler(), slog.LevelDebug).Writer(),
 	})
 	if err != nil {

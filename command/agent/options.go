@@ -73,6 +73,14 @@ func raftLogs(c *config.Config) server.RaftLogs {
 	}
 }
 
+// firstEntries are those of a new mesh. They are kept in the primary datacenter.
+func firstEntries(c *config.Config) []api.ConfigEntry {
+	if c.PrimaryDatacenter != c.Datacenter {
+		return nil
+	}
+	return c.ConfigEntries.Entries
+}
+
 // autopilot is how a new cluster's leader looks after the servers.
 func autopilot(c config.Autopilot) api.AutopilotConfiguration {
 	return api.AutopilotConfiguration{

@@ -149,3 +149,34 @@ func TestUnixSocket(t *testing.T) {
 		t.Errorf("status %d: %s%s", code, out, stderr)
 	}
 }
+
+// TestFirstConfigEntries has a configuration bring config entries: one that is wrong is named, and what somebody has changed since stays.
+func TestFirstConfigEntries(t *testing.T) {
+	a := testutil.Durable(t, "s1", "-server", "-bootstrap", `-hcl=config_entries { bootstrap = [
+		{ kind = "proxy-defaults" name = "global" config { protocol = "http" } },
+		{ kind = "service-defaults" name = "web" protocol = "http" },
+		{ kind = "service-defaults" name = "db" mode = "sideways" },
+	] }`)
+	a.Start()
+	a.WaitLeader()
+	protocol := func(want string) {
+		t.Helper()
+		if out := a.Must("config", "read", "-kind=service-defaults", "-name=web"); !strings.Contains(out, `"Protocol": "`+want+`"`) {
+			t.Errorf("protocol is not %s: %s", want, out)
+		}
+	}
+	protocol("http")
+	a.Must("config", "read", "-kind=proxy-defaults", "-name=global")
+	if log := a.Log(); !strings.Contains(log, "is refused and left out") || !strings.Contains(log, "name=db") {
+		t.Error("the log does not name the entry that is wrong")
+	}
+	file := filepath.Join(t.TempDir(), "web.hcl")
+	if err := os.WriteFile(file, []byte(`Kind = "service-defaults" Name = "web" Protocol = "grpc"`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	a.Must("config", "write", file)
+	a.Stop()
+	a.Start()
+	a.WaitLeader()
+	protocol("grpc")
+}
