@@ -56,6 +56,7 @@ watch
 
 // laterFlags are flags of the public command line that commands here lack, by command.
 var laterFlags = map[string][]string{
+	"debug":         {"since"},
 	"connect proxy": {"listen", "pprof-addr", "register", "register-id", "service", "service-addr", "upstream"},
 }
 

@@ -60,7 +60,7 @@ func commands(program string) []*cli.Command {
 		servicesCommand(), catalogCommand(), dnsCommand(), maintCommand(),
 		intentionCommand(), connectCommand(), configCommand(), applyCommand(),
 		kvCommand(), lockCommand(), eventCommand(), execCommand(), watchCommand(),
-		membersCommand(), rttCommand(), joinCommand(), leaveCommand(), forceLeaveCommand(), operatorCommand(), keyringCommand(), snapshotCommand(), infoCommand(), monitorCommand(), reloadCommand(),
+		membersCommand(), rttCommand(), joinCommand(), leaveCommand(), forceLeaveCommand(), operatorCommand(), keyringCommand(), snapshotCommand(), infoCommand(), monitorCommand(), debugCommand(), reloadCommand(),
 		agentCommand(program), validateCommand(), keygenCommand(), tlsCommand(), completionCommand(), versionCommand(),
 	}
 }
