@@ -327,3 +327,36 @@ func resourcesText(r *Resources) string {
 	fmt.Fprint(&b, r.Needs, r.Assignments, r.Kept, r.Problems)
 	return b.String()
 }
+
+// Whatever an operator writes, what results is guarded.
+func FuzzOwnPublicListener(f *testing.F) {
+	f.Add(`{"name":"x","filterChains":[{"filters":[{"name":"a"}]}],"defaultFilterChain":{}}`)
+	f.Add(`{"@type":"type.googleapis.com/envoy.config.listener.v3.Listener","filterChains":[{"transportSocket":{"name":"x"}}]}`)
+	f.Add(`{"apiListener":{}}`)
+	f.Fuzz(func(t *testing.T, text string) {
+		s := example()
+		s.Proxy.Proxy.Config = map[string]any{publicListenerJSON: text}
+		r := NewBuilder().Build(s, "g")
+		resource := r.ByType[ListenerType][publicName(s)]
+		if (resource == nil) != r.Kept[Ref{ListenerType, publicName(s)}] {
+			t.Fatalf("there is one: %t, kept: %v", resource != nil, r.Kept)
+		}
+		if resource == nil || text == "" {
+			return
+		}
+		l := &listenerv3.Listener{}
+		if err := resource.Body.UnmarshalTo(l); err != nil {
+			t.Fatal(err)
+		}
+		for _, c := range append(l.GetFilterChains(), l.GetDefaultFilterChain()) {
+			if c == nil {
+				continue
+			}
+			tls := &tlsv3.DownstreamTlsContext{}
+			if err := c.GetTransportSocket().GetTypedConfig().UnmarshalTo(tls); err != nil || !tls.GetRequireClientCertificate().GetValue() ||
+				c.GetFilters()[0].GetName() != policyName(policyFilter, "g") {
+				t.Fatalf("%s is not guarded", text)
+			}
+		}
+	})
+}

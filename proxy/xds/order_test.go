@@ -142,3 +142,17 @@ func TestEndpointsFollowTheClusterThatWaitsForThem(t *testing.T) {
 	v.accept(v.want("twin@1 old-eds@1"))
 	v.want("")
 }
+
+func TestWhatCannotBeTranslatedIsKept(t *testing.T) {
+	v := running(t)
+	v.r = routed("new", "2")
+	delete(v.r.ByType, envoy.ListenerType)
+	delete(v.r.ByType, envoy.RouteType)
+	v.r.Kept = map[envoy.Ref]bool{{Type: envoy.ListenerType, Name: "listener"}: true}
+	v.accept(v.want("new@2"))
+	v.want("") // neither the listener goes nor the cluster that it may lead to
+	v.r = routed("new", "2")
+	v.ask(envoy.EndpointType, "new-eds")
+	v.accept(v.want("new-eds@1 route@2"))
+	v.accept(v.want("-old"))
+}

@@ -50,13 +50,17 @@ func hashes(w *HTTPWorld) {
 		w.Instance("api", fmt.Sprint("api-", i))
 	}
 	w.Running()
-	for _, policy := range []string{api.BalanceRingHash, api.BalanceMaglev} {
+	for i, policy := range []string{api.BalanceRingHash, api.BalanceMaglev, api.BalanceRingHash} {
+		var failover map[string]api.ResolverFailover
+		if i == 2 { // the first target of several
+			failover = map[string]api.ResolverFailover{"*": {Service: "db"}}
+		}
 		write := func(p api.HashPolicy) {
 			w.Write(
 				&api.ServiceResolver{Name: "db", Redirect: &api.ResolverRedirect{Service: "api"}},
 				&api.ServiceResolver{Name: "api", LoadBalancer: &api.LoadBalancer{
 					Policy: policy, HashPolicies: []api.HashPolicy{p}, RingHashConfig: &api.RingHashConfig{MinimumRingSize: 2048},
-				}},
+				}, Failover: failover},
 			)
 		}
 		sticks := func(what string, ask func(user int) Ask) {
