@@ -40,6 +40,7 @@ func catalogCommand() *cli.Command {
 			Name: "datacenters", Usage: "list the datacenters", Flags: clientFlags(formatFlag()),
 			Action: withClient(catalogDatacenters),
 		},
+		whyCommand(),
 	}}
 }
 
