@@ -38,6 +38,7 @@ type Config struct {
 	TLSSkipVerify bool
 
 	AddressVariable string // the environment variable that errors advise for another address; empty: PARLEY_HTTP_ADDR
+	AddressFrom     string // where Address comes from, such as a variable or a flag, for errors to say; empty: nowhere in particular
 }
 
 // ConfigFromEnv fills a Config from environment variables, read by getenv (os.Getenv). PARLEY_HTTP_ADDR is read and,
@@ -56,6 +57,11 @@ func ConfigFromEnv(getenv func(string) string) (Config, error) {
 		CertFile:      env("CLIENT_CERT"),
 		KeyFile:       env("CLIENT_KEY"),
 		TLSServerName: env("TLS_SERVER_NAME"),
+	}
+	for _, name := range []string{"CONSUL_HTTP_ADDR", "PARLEY_HTTP_ADDR"} {
+		if getenv(name) != "" {
+			config.AddressFrom = name
+		}
 	}
 	var err error
 	if config.TLS, err = envBool(env, "HTTP_SSL", false); err != nil {
@@ -111,7 +117,7 @@ func New(config Config) (*Client, error) {
 	return &Client{
 		base:      base,
 		socket:    network == "unix",
-		shown:     firstOf(config.Address, DefaultAddress),
+		shown:     addressShown(config),
 		variable:  firstOf(config.AddressVariable, "PARLEY_HTTP_ADDR"),
 		http:      &http.Client{Transport: transport, CheckRedirect: sameHost},
 		token:     token,
@@ -120,6 +126,17 @@ func New(config Config) (*Client, error) {
 		namespace: config.Namespace,
 		partition: config.Partition,
 	}, nil
+}
+
+// addressShown is the address as errors tell it.
+func addressShown(config Config) string {
+	switch {
+	case config.Address == "":
+		return DefaultAddress + ", where one listens unless it is told otherwise"
+	case config.AddressFrom != "":
+		return config.Address + ", which " + config.AddressFrom + " names"
+	}
+	return config.Address
 }
 
 // parseAddress splits what people write into how to dial and the base of URLs. The network is empty for TCP.

@@ -70,6 +70,9 @@ func configOf(program string, value func(flag string) string) (api.Config, error
 			*field = given
 		}
 	}
+	if value("http-addr") != "" {
+		config.AddressFrom = "-http-addr"
+	}
 	return config, nil
 }
 

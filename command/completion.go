@@ -88,7 +88,9 @@ func completion(c *cli.Context) error {
 	return err
 }
 
-func completionScript(shell, program string) string { return fmt.Sprintf(completionScripts[shell], program) }
+func completionScript(shell, program string) string {
+	return fmt.Sprintf(completionScripts[shell], program)
+}
 
 // startup is a file that a shell reads when it starts.
 type startup struct {
