@@ -261,7 +261,7 @@ func TestConfigFromEnv(t *testing.T) {
 		"PARLEY_HTTP_SSL_VERIFY": "false", "CONSUL_CACERT": "ca.pem", "PARLEY_NAMESPACE": "team",
 	}
 	config, err := api.ConfigFromEnv(func(name string) string { return env[name] })
-	want := api.Config{Address: "new:2", Token: "t", TLS: true, TLSSkipVerify: true, CAFile: "ca.pem", Namespace: "team"}
+	want := api.Config{Address: "new:2", AddressFrom: "PARLEY_HTTP_ADDR", Token: "t", TLS: true, TLSSkipVerify: true, CAFile: "ca.pem", Namespace: "team"}
 	if err != nil || config != want {
 		t.Errorf("got %+v, %v", config, err)
 	}
