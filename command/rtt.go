@@ -82,10 +82,11 @@ func lanPlace(c *cli.Context, client *api.Client, node string) (*api.Coordinate,
 
 // wanPlace finds a server of any datacenter.
 func wanPlace(c *cli.Context, client *api.Client, name string) (*api.Coordinate, error) {
-	node, dc, ok := strings.Cut(name, ".")
-	if !ok {
+	dot := strings.LastIndexByte(name, '.') // a node's name may have some, too
+	if dot < 0 {
 		return nil, fmt.Errorf("%q: with -wan a server is given as NODE.DATACENTER", name)
 	}
+	node, dc := name[:dot], name[dot+1:]
 	all, _, err := client.Coordinate().Datacenters(c.Context, nil)
 	if err != nil {
 		return nil, failed(err, "getting coordinates")

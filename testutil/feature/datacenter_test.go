@@ -142,6 +142,27 @@ func TestDatacenters(t *testing.T) {
 		})
 	})
 
+	t.Run("events", func(t *testing.T) {
+		client.Must("event", "-datacenter=east", "-name=deploy", "now")
+		testutil.Eventually(t, "an event from west", func(ctx context.Context) error {
+			events, _, err := east.API.Event().List(ctx, "deploy", nil)
+			if err == nil && (len(events) != 1 || string(events[0].Payload) != "now") {
+				err = fmt.Errorf("%v", events)
+			}
+			return err
+		})
+	})
+
+	t.Run("round trips", func(t *testing.T) {
+		testutil.Eventually(t, "an estimate between datacenters", func(context.Context) error {
+			out, errs, code := client.Run("rtt", "-wan", "server-2.west", "server-1.east")
+			if code != 0 || !strings.Contains(out, "using WAN coordinates") {
+				return errors.New(out + errs)
+			}
+			return nil
+		})
+	})
+
 	t.Run("a datacenter that nobody knows", func(t *testing.T) {
 		_, errs, code := client.Run("kv", "get", "-datacenter=nowhere", "color")
 		if code == 0 || !strings.Contains(errs, "No path to datacenter") {

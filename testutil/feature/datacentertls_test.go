@@ -82,15 +82,6 @@ func TestDatacentersTrustOneAnother(t *testing.T) {
 		return nil
 	})
 
-	west.Must("event", "-datacenter=east", "-name=deploy", "now")
-	testutil.Eventually(t, "an event from west", func(ctx context.Context) error {
-		events, _, err := east.API.Event().List(ctx, "deploy", nil)
-		if err == nil && (len(events) != 1 || string(events[0].Payload) != "now") {
-			err = fmt.Errorf("%v", events)
-		}
-		return err
-	})
-
 	// Who says that it is a server of a datacenter must have a certificate for that.
 	east.Stop()
 	fake := server("f", "north", "east-server-consul-0", "-encrypt="+second, "-retry-join-wan="+west.WANAddr())
