@@ -385,11 +385,11 @@ func TestSnapshot(t *testing.T) {
 // FuzzPut throws entries at the whole way of a write: whatever is accepted stands, is found, and says the same when it is
 // written once more.
 func FuzzPut(f *testing.F) {
-	for _, text := range []string{
+	for _, text := range append([]string{
 		webHTTP, allHTTP, requests, `{"kind":"service-intentions","name":"*","sources":{"name":"*","action":"deny"}}`,
 		`{"Kind":"service-defaults","Name":"x","UpstreamConfig":{"Overrides":[{"Name":"db","ConnectTimeoutMs":1}]}}`,
 		`{"Kind":"proxy-defaults","Name":"global","Config":{"a":[1,null,{"b":1e300}]},"Meta":{"k":"v"}}`,
-	} {
+	}, whole...) {
 		f.Add([]byte(text))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
