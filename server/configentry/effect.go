@@ -46,10 +46,12 @@ func idlePaths(e api.ConfigEntry) []string {
 	switch e := e.(type) {
 	case *api.ServiceDefaults:
 		p.ofProxies(e.Mode, e.TransparentProxy, e.MutualTLSMode, e.MeshGateway, e.EnvoyExtensions)
+		p.add("Expose.Checks", e.Expose.Checks)
 		p.add("Destination", e.Destination != nil)
 		p.ofUpstreams(e.UpstreamConfig)
 	case *api.ProxyDefaults:
 		p.ofProxies(e.Mode, e.TransparentProxy, e.MutualTLSMode, e.MeshGateway, e.EnvoyExtensions)
+		p.add("Expose.Checks", e.Expose.Checks)
 		p.add("FailoverPolicy", byLocality(e.FailoverPolicy))
 		p.add("PrioritizeByLocality", prioritizes(e.PrioritizeByLocality))
 	case *api.ServiceResolver:
@@ -57,7 +59,6 @@ func idlePaths(e api.ConfigEntry) []string {
 	case *api.MeshEntry:
 		p.add("TransparentProxy.MeshDestinationsOnly", e.TransparentProxy.MeshDestinationsOnly)
 		p.add("ValidateClusters", e.ValidateClusters)
-		p.add("TLS", e.TLS != nil)
 		p.add("Peering", e.Peering != nil)
 	case *api.ServiceIntentions:
 		for i, s := range e.Sources {
