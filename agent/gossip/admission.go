@@ -25,6 +25,8 @@ type admission struct {
 	joining *atomic.Int32 // how many joins of ours are under way: they return what they are refused for
 	log     *slog.Logger
 	limit   *limiter
+	// moved is set when others still think that this agent is where nobody answers any more.
+	moved atomic.Bool
 }
 
 var (
@@ -168,6 +170,7 @@ func (a *admission) impostor(c candidate) error {
 	}
 	// It is we under another address: a copy of this agent, or where we were before we moved.
 	if !a.answers(c.addr) {
+		a.moved.Store(true)
 		return nil
 	}
 	return fmt.Errorf("%q with node id %s runs at %s already: give this agent (at %s) another node_name and a data directory of its own",

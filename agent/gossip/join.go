@@ -292,7 +292,7 @@ func (p *Pool) RetryJoin(ctx context.Context, addrs []string, interval time.Dura
 		case r.others > 0:
 			p.sayFailures(log, r)
 			p.sayJoined(log, r.others)
-			return nil
+			return p.reclaim(ctx, addrs)
 		case len(r.failures) == 0 && r.self > 0:
 			log.Info("the addresses to join are this agent's own: it waits for others to join it", "addrs", addrs)
 			return nil
@@ -313,6 +313,28 @@ func (p *Pool) RetryJoin(ctx context.Context, addrs []string, interval time.Dura
 		}
 		wait = min(2*wait, interval)
 	}
+}
+
+// The others take an agent that has moved for the one before it until they have seen that this one has failed, and then wait for a
+// word from it, which would come with the next exchange of everything, half a minute later.
+const (
+	reclaimEvery = time.Second
+	reclaimTries = 60
+)
+
+// reclaim joins again for as long as the others know this agent under an address that it had before.
+func (p *Pool) reclaim(ctx context.Context, addrs []string) error {
+	for try := 0; try < reclaimTries && p.judge.moved.Swap(false); try++ {
+		select {
+		case <-time.After(reclaimEvery):
+		case <-ctx.Done():
+			return fmt.Errorf("join: %w", ctx.Err())
+		}
+		if _, err := p.join(ctx, addrs); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // sayJoined tells who is there, and what is missing.

@@ -39,6 +39,7 @@ type Pool struct {
 	view    atomic.Pointer[view]
 	joining atomic.Int32
 	poke    chan struct{} // asks for a refresh
+	judge   *admission
 	stop    chan struct{}
 	heard   chan serf.UserEvent
 	loops   sync.WaitGroup // drain, watch and listen
@@ -105,6 +106,7 @@ func (p *Pool) start() (err error) {
 		kind: p.opts.kind, name: p.opts.NodeName, id: p.opts.NodeID, datacenter: p.opts.Datacenter, addr: p.transport.self,
 		view: &p.view, answers: p.answers, joining: &p.joining, log: p.log, limit: newLimiter(),
 	}
+	p.judge = judge
 	c.MemberlistConfig.Merge, c.MemberlistConfig.Alive = judge, judge
 	if p.serf, err = serf.Create(c); err != nil {
 		return fmt.Errorf("gossip: %w", err)

@@ -289,14 +289,15 @@ func TestServerMoves(t *testing.T) {
 		pools := l.cluster(3)
 		pools[2].Close()
 		moved := l.start("elsewhere", server, func(o *Options) { o.NodeName, o.NodeID = "s3", id(3) })
-		l.join(moved, "s1")
+		if err := moved.RetryJoin(l.Context(), []string{l.addr("s1")}, time.Second, 0, nil); err != nil {
+			t.Fatal(err)
+		}
 		want := mustAddrPort(l.addr("elsewhere"))
 		for _, p := range pools[:2] {
-			took := l.until(p, time.Minute, "s3 has moved", func() bool {
+			l.until(p, 10*time.Second, "s3 has moved", func() bool {
 				m, _ := p.view.Load().find("s3")
 				return m.Status == api.MemberAlive && m.Addr == want && m.RPCAddr == want.Addr().String()+":8300"
 			})
-			t.Logf("after %s", took)
 		}
 	})
 }
