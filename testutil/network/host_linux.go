@@ -23,14 +23,15 @@ type Host struct {
 	network *Network
 	addr    netip.Addr // guarded by network.mu
 	device  *os.File
-	jobs    chan func() // what the thread is to do
-	done    chan struct{}
+	jobs    chan func()   // what the thread is to do
+	quit    chan struct{} // closed when it is to end
+	done    chan struct{} // closed when it has
 }
 
 // Host adds a host to the network. Where the kernel refuses, the test is skipped.
 func (n *Network) Host(name string) *Host {
 	n.t.Helper()
-	h := &Host{Name: name, network: n, jobs: make(chan func()), done: make(chan struct{})}
+	h := &Host{Name: name, network: n, jobs: make(chan func()), quit: make(chan struct{}), done: make(chan struct{})}
 	failed := make(chan error)
 	go h.live(failed)
 	if err := <-failed; err != nil {
@@ -42,7 +43,7 @@ func (n *Network) Host(name string) *Host {
 	n.readers.Go(func() { n.read(h) })
 	n.t.Cleanup(func() {
 		_ = h.device.Close()
-		close(h.jobs)
+		close(h.quit)
 		<-h.done
 	})
 	return h
@@ -57,16 +58,25 @@ func (h *Host) live(failed chan<- error) {
 	if err != nil {
 		return
 	}
-	for do := range h.jobs {
-		do()
+	for {
+		select {
+		case do := <-h.jobs:
+			do()
+		case <-h.quit:
+			return
+		}
 	}
 }
 
 // do has the host's thread do something.
-func (h *Host) do(what func()) {
-	over := make(chan struct{})
-	h.jobs <- func() { defer close(over); what() }
-	<-over
+func (h *Host) do(what func() error) error {
+	result := make(chan error, 1)
+	select {
+	case h.jobs <- func() { result <- what() }:
+		return <-result
+	case <-h.done:
+		return fmt.Errorf("host %s is not there any more: %w", h.Name, net.ErrClosed)
+	}
 }
 
 // settle moves the thread into namespaces of its own and gives them a device.
@@ -140,44 +150,29 @@ func (h *Host) Addr() string {
 }
 
 // Move gives the host another address, in place of the one that it has.
-func (h *Host) Move() error {
-	var err error
-	h.do(func() { err = h.setAddress() })
-	return err
-}
+func (h *Host) Move() error { return h.do(h.setAddress) }
 
 // Start starts a command on this host.
-func (h *Host) Start(cmd *exec.Cmd) error {
-	var err error
-	h.do(func() { err = cmd.Start() })
-	return err
-}
+func (h *Host) Start(cmd *exec.Cmd) error { return h.do(cmd.Start) }
 
 // Dial connects to what listens on this host. The address is one of the host's own, in figures.
-func (h *Host) Dial(ctx context.Context, network, addr string) (net.Conn, error) {
-	var c net.Conn
-	var err error
-	h.do(func() { c, err = new(net.Dialer).DialContext(ctx, network, addr) })
+func (h *Host) Dial(ctx context.Context, network, addr string) (c net.Conn, err error) {
+	err = h.do(func() (err error) {
+		c, err = new(net.Dialer).DialContext(ctx, network, addr)
+		return err
+	})
 	return c, err
 }
 
 // SmallDisk mounts a disk of so many bytes at a directory, for this host alone. It is gone with the host.
 func (h *Host) SmallDisk(dir string, size int64) error {
-	var err error
-	h.do(func() { err = unix.Mount("tmpfs", dir, "tmpfs", 0, fmt.Sprintf("size=%d", size)) })
-	return err
+	return h.do(func() error { return unix.Mount("tmpfs", dir, "tmpfs", 0, fmt.Sprintf("size=%d", size)) })
 }
 
 // WriteFile is os.WriteFile by this host, which may have disks of its own.
 func (h *Host) WriteFile(name string, data []byte) error {
-	var err error
-	h.do(func() { err = os.WriteFile(name, data, 0o600) })
-	return err
+	return h.do(func() error { return os.WriteFile(name, data, 0o600) })
 }
 
 // Remove is os.Remove by this host.
-func (h *Host) Remove(name string) error {
-	var err error
-	h.do(func() { err = os.Remove(name) })
-	return err
-}
+func (h *Host) Remove(name string) error { return h.do(func() error { return os.Remove(name) }) }

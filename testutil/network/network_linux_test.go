@@ -20,7 +20,7 @@ func listen(t *testing.T, h *Host) net.PacketConn {
 	t.Helper()
 	var c net.PacketConn
 	var err error
-	h.do(func() { c, err = net.ListenPacket("udp4", h.Addr()+":7") })
+	err = h.do(func() error { c, err = net.ListenPacket("udp4", h.Addr()+":7"); return err })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -96,7 +96,7 @@ func TestConnectionsPassBetweenHosts(t *testing.T) {
 	a, b := n.Host("a"), n.Host("b")
 	var l net.Listener
 	var err error
-	b.do(func() { l, err = net.Listen("tcp4", b.Addr()+":80") })
+	err = b.do(func() error { l, err = net.Listen("tcp4", b.Addr()+":80"); return err })
 	if err != nil {
 		t.Fatal(err)
 	}
