@@ -102,6 +102,7 @@ type Core struct {
 	verify verifier // that this server still leads
 
 	witness *witness
+	current *current
 
 	mu      sync.Mutex
 	term    context.Context // while this server leads and is ready
@@ -144,6 +145,10 @@ func New(o Options) (*Core, error) {
 	}
 	c.fsm = newFSM(o.Types, c.topics, c.fail)
 	var err error
+	if c.current, err = newCurrent(o.Logs, o.Hold); err != nil {
+		c.views.Close()
+		return nil, fmt.Errorf("read the raft log: %w", err)
+	}
 	if c.raft, err = raft.NewRaft(o.Raft, c.fsm, o.Logs, o.Stable, o.Snapshots, c.witness); err != nil {
 		c.views.Close()
 		return nil, fmt.Errorf("start raft: %w", err)

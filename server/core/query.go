@@ -122,7 +122,7 @@ func (c *Core) wait(o verb.Options) time.Duration {
 
 // place decides whether a query is answered here. The context, when there is one, ends with the right to do so.
 func (c *Core) place(ctx context.Context, o verb.Options) (term context.Context, here bool, err error) {
-	if o.Mode == verb.Stale && (o.MaxStale == 0 || c.lastContact() <= o.MaxStale) {
+	if o.Mode == verb.Stale && (o.MaxStale == 0 || c.lastContact() <= o.MaxStale) && c.current.reached(c.fsm) {
 		return nil, true, nil
 	}
 	term, number := c.reigning()
