@@ -44,16 +44,27 @@ func (c *Core) apply(ctx context.Context, e verb.Envelope, cmd verb.Command) (ve
 	} else if there != nil {
 		return there.ApplyEnvelope(ctx, e)
 	}
+	unsure := false
 	return hold(ctx, c, e.Forwarded, false, func(ctx context.Context) (verb.Result, error) {
-		if c.Ready() {
-			return c.applyHere(ctx, e, cmd)
+		r, err := c.applyOnce(ctx, e, cmd)
+		if unsure {
+			err = verb.Unsure(err)
 		}
-		leader, err := c.elsewhere(e.Forwarded)
-		if err != nil {
-			return verb.Result{}, err
-		}
-		return leader.ApplyEnvelope(ctx, e)
+		unsure = unsure || errors.Is(err, verb.ErrUnknownOutcome)
+		return r, err
 	})
+}
+
+// applyOnce carries a command out where the leader is, if one is known.
+func (c *Core) applyOnce(ctx context.Context, e verb.Envelope, cmd verb.Command) (verb.Result, error) {
+	if c.Ready() {
+		return c.applyHere(ctx, e, cmd)
+	}
+	leader, err := c.elsewhere(e.Forwarded)
+	if err != nil {
+		return verb.Result{}, err
+	}
+	return leader.ApplyEnvelope(ctx, e)
 }
 
 // elsewhere returns the way to another server that leads.

@@ -283,6 +283,9 @@ func ask[T any](ctx context.Context, c *Client, command bool, instead func() (T,
 			continue
 		}
 		v, err := one(ctx, c, addr, try)
+		if sent {
+			err = verb.Unsure(err)
+		}
 		err, sent = remember(err, sent)
 		switch {
 		case err == nil:
@@ -302,7 +305,7 @@ func ask[T any](ctx context.Context, c *Client, command bool, instead func() (T,
 func remember(err error, sent bool) (error, bool) {
 	var broken *transportError
 	if !errors.As(err, &broken) {
-		return err, sent || errors.Is(err, errGaveUp)
+		return err, sent || errors.Is(err, errGaveUp) || errors.Is(err, verb.ErrUnknownOutcome)
 	}
 	if sent && !broken.sent {
 		return &transportError{broken.err, true}, true

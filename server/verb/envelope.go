@@ -60,3 +60,13 @@ var (
 func Retriable(err error) bool {
 	return errors.Is(err, ErrNoLeader) || errors.Is(err, ErrNotLeader) || errors.Is(err, ErrUnknownOutcome)
 }
+
+// Unsure is what a refusal means to who has sent the same envelope before and not heard what came of it. A command that was carried
+// out then is answered as it was the first time; but a server without room refuses before it looks.
+func Unsure(err error) error {
+	if api.StatusOf(err) != http.StatusInsufficientStorage {
+		return err
+	}
+	return &api.Error{Status: http.StatusInsufficientStorage,
+		Message: "it is not known whether the write was carried out, nobody has said so, and now it is refused: " + err.Error()}
+}
