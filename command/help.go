@@ -27,9 +27,17 @@ func group(c *cli.Context) error {
 	for _, sub := range c.Command.Subcommands {
 		known = append(known, sub.Names()...)
 	}
-	return fmt.Errorf("unknown command %q%s; \"%s -help\" lists the commands",
+	err := fmt.Errorf("unknown command %q%s; \"%s -help\" lists the commands",
 		strings.Join(append(path(c.Command), word), " "), meant(hcl.Nearest(word, known)), c.Command.HelpName)
+	if len(path(c.Command)) > 0 {
+		return err
+	}
+	report(c.App.ErrWriter, err)
+	return status(unknownCommand)
 }
+
+// unknownCommand is the exit status for what is not even the name of a group of commands, as shells have it.
+const unknownCommand = 127
 
 // path is a command's name without the program's.
 func path(c *cli.Command) []string {
