@@ -178,8 +178,11 @@ func where(app *cli.App, words []string) *position {
 			}
 			p.path = strings.TrimSpace(p.path + " " + c.Name)
 			p.below = c.Subcommands
-			if len(c.Subcommands) == 0 {
+			switch {
+			case len(c.Subcommands) == 0:
 				p.leaf, p.flags = c, c.Flags
+			case len(c.Flags) > 0: // it does something by itself, too
+				p.flags = c.Flags
 			}
 		}
 	}
