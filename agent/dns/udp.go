@@ -5,7 +5,6 @@ import (
 	"errors"
 	"math/rand/v2"
 	"net"
-	"net/netip"
 	"runtime"
 	"slices"
 	"sync"
@@ -15,8 +14,9 @@ import (
 	"github.com/parleymesh/parley/agent/telemetry"
 )
 
-// readers is how many goroutines read from one socket. What they do is short, except for going in and out of the kernel.
-func readers() int { return min(2, runtime.GOMAXPROCS(0)) }
+// readers is how many goroutines read from one socket. One keeps up with all that two cores can ask, and finds more questions waiting at a
+// time than each of two would: going in and out of the kernel is what costs.
+func readers() int { return min(4, 1+runtime.GOMAXPROCS(0)/8) }
 
 // chance is the runtime's random source, which is seeded and safe for all.
 type chance struct{}
@@ -42,30 +42,23 @@ func (s *Server) serveUDP(conn *net.UDPConn) error {
 // datagram is where a reply goes, and from which of our addresses.
 type datagram struct {
 	conn *net.UDPConn
-	to   netip.AddrPort
+	to   net.Addr
 	oob  []byte
 }
 
 func (d *datagram) reply(b []byte) {
 	// Who cannot be reached asks again, or does not.
-	if d.oob == nil {
-		_, _ = d.conn.WriteToUDPAddrPort(b, d.to)
-		return
-	}
-	_, _, _ = d.conn.WriteMsgUDPAddrPort(b, d.oob, d.to)
+	_, _, _ = d.conn.WriteMsgUDP(b, d.oob, d.to.(*net.UDPAddr))
 }
 
-// readUDP is the loop of one reader.
+// readUDP is the loop of one reader: it takes as many questions as there are, up to a few, and answers them together. Going in and out of
+// the kernel costs more than all the rest.
 func (s *Server) readUDP(conn *net.UDPConn) error {
 	source := newSource(conn)
-	in := make([]byte, maxTCPSize)
-	key := make([]byte, 0, maxName+2)
-	w := newWriter(chance{})
-	count := s.figures.loop()
+	r := &udpReader{Server: s, key: make([]byte, 0, maxName+2), w: newWriter(chance{}), count: s.figures.loop()}
 	failures := 0
-	var q question
 	for {
-		n, from, oob, err := source.read(in)
+		questions, err := source.read()
 		if err != nil {
 			if errors.Is(err, net.ErrClosed) {
 				return nil
@@ -77,45 +70,66 @@ func (s *Server) readUDP(conn *net.UDPConn) error {
 			continue
 		}
 		failures = 0
-		began := telemetry.Now()
-		d := datagram{conn, from, oob}
-		if !q.read(in[:n]) {
-			rcode, ok := q.readOdd(in[:n])
-			if !ok {
-				continue
-			}
-			if rcode != dns.RcodeSuccess {
-				d.reply(w.write(&q, only(rcode), s.config.Load()))
-				continue
+		for i := range questions {
+			m := &questions[i]
+			back := datagram{conn, m.Addr, source.backTo(m)}
+			if reply := r.take(m.Buffers[0][:m.N], back); reply != nil {
+				source.answer(back, reply)
 			}
 		}
-		key = appendKey(key[:0], &q)
-		p, err := s.quick(&q, key)
-		if err == nil {
-			d.reply(w.write(&q, p, s.config.Load()))
-			count.of(q.qtype).ObserveSince(began)
-			continue
+		source.send()
+	}
+}
+
+// udpReader answers datagrams one after another.
+type udpReader struct {
+	*Server
+	key   []byte
+	w     *writer
+	count *timers
+	q     question
+}
+
+// take returns the reply to a datagram, valid until the next call. Nil: there is none, or it is sent later.
+func (r *udpReader) take(in []byte, back datagram) []byte {
+	began := telemetry.Now()
+	q, c := &r.q, r.config.Load()
+	if !q.read(in) {
+		rcode, ok := q.readOdd(in)
+		if !ok {
+			return nil
 		}
-		// Recursors may be slow; that is no reason for the servers not to be asked.
-		waiting, forward := s.asking, err == errForward
-		if forward {
-			waiting = s.recursors.forwarding
+		if rcode != dns.RcodeSuccess {
+			return r.w.write(q, only(rcode), c)
 		}
-		select {
-		case waiting <- struct{}{}:
-			// What the next datagram overwrites is copied; only here, so that nothing else is.
-			later, key, packet, back := q, slices.Clone(key), slices.Clone(in[:n]), datagram{conn, from, slices.Clone(oob)}
-			later.name = slices.Clone(q.name)
-			s.work.Go(func() {
-				defer func() { <-waiting }()
-				s.answerLater(back, &later, key, packet, forward)
-				s.figures.others.of(later.qtype).ObserveSince(began)
-			})
-		default:
-			s.warn(errBusy)
-			s.figures.failed.ObserveSince(began)
-			d.reply(w.write(&q, only(dns.RcodeServerFailure), s.config.Load()))
-		}
+	}
+	r.key = appendKey(r.key[:0], q)
+	p, err := r.quick(q, r.key)
+	if err == nil {
+		reply := r.w.write(q, p, c)
+		r.count.of(q.qtype).ObserveSince(began)
+		return reply
+	}
+	// Recursors may be slow; that is no reason for the servers not to be asked.
+	waiting, forward := r.asking, err == errForward
+	if forward {
+		waiting = r.recursors.forwarding
+	}
+	select {
+	case waiting <- struct{}{}:
+		// What the next datagram overwrites is copied; only here, so that nothing else is.
+		later, key, packet := *q, slices.Clone(r.key), slices.Clone(in)
+		later.name = slices.Clone(q.name)
+		r.work.Go(func() {
+			defer func() { <-waiting }()
+			r.answerLater(back, &later, key, packet, forward)
+			r.figures.others.of(later.qtype).ObserveSince(began)
+		})
+		return nil
+	default:
+		r.warn(errBusy)
+		r.figures.failed.ObserveSince(began)
+		return r.w.write(q, only(dns.RcodeServerFailure), c)
 	}
 }
 
