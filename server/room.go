@@ -3,6 +3,7 @@ package server
 import (
 	"fmt"
 	"net/http"
+	"sync/atomic"
 
 	"github.com/parleymesh/parley/api"
 )
@@ -20,6 +21,7 @@ const (
 type room struct {
 	dir  string
 	free func(dir string) (uint64, error) // bytes that this process may still write
+	owed atomic.Bool                      // the end of the log was cut off, and room was there for what follows
 }
 
 // check tells whether that much is left. A disk that does not say is taken for one that has enough.

@@ -28,22 +28,35 @@ func (s summed) keep(applied func() uint64) { s.applied.Store(&applied) }
 
 // DeleteRange implements raft.LogStore. Raft cuts off the end of a follower's log where the leader has other entries, and never
 // one that was committed: a leader that asks for that is of another cluster.
+//
+// Raft is lost when an end is cut off and what is to follow is then refused: it goes on with what is not there any more. So an end is
+// cut off only when there is room for what follows, and that is not refused.
 func (s summed) DeleteRange(first, last uint64) error {
+	begin, err := s.FirstIndex()
+	if err != nil {
+		return err
+	}
+	end, err := s.LastIndex()
+	if err != nil {
+		return err
+	}
+	if first <= begin || last != end {
+		return s.WAL.DeleteRange(first, last)
+	}
 	if applied := s.applied.Load(); applied != nil {
-		begin, err := s.FirstIndex()
-		if err != nil {
-			return err
-		}
-		end, err := s.LastIndex()
-		if err != nil {
-			return err
-		}
-		if n := (*applied)(); first > begin && last == end && first <= n {
+		if n := (*applied)(); first <= n {
 			return fmt.Errorf("a leader has other entries from %d on, and up to %d they are committed here: it is of another cluster; "+
 				"stop that server, remove its data directory and its bootstrap_expect", first, n)
 		}
 	}
-	return s.WAL.DeleteRange(first, last)
+	if err := s.room.check(roomForServers); err != nil {
+		return err
+	}
+	if err := s.WAL.DeleteRange(first, last); err != nil {
+		return err
+	}
+	s.room.owed.Store(true)
+	return nil
 }
 
 // sumMark begins a sum, so that an entry without one is told from an entry with one.
@@ -70,8 +83,10 @@ func (s summed) StoreLog(l *raft.Log) error { return s.StoreLogs([]*raft.Log{l})
 
 // StoreLogs implements raft.LogStore. The entries are raft's and stay as they are.
 func (s summed) StoreLogs(logs []*raft.Log) error {
-	if err := s.room.check(roomForServers); err != nil {
-		return err
+	if !s.room.owed.Swap(false) {
+		if err := s.room.check(roomForServers); err != nil {
+			return err
+		}
 	}
 	with := make([]*raft.Log, len(logs))
 	for i, l := range logs {
