@@ -44,7 +44,6 @@ type walker struct {
 	memory
 	protocol string // the one that all must speak
 	plain    bool
-	loops    int
 }
 
 var errLoop = errors.New("loop")

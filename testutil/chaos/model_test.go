@@ -56,7 +56,8 @@ func TestCheckerFindsWhatIsWrong(t *testing.T) {
 
 func TestSeedTellsThePlan(t *testing.T) {
 	thrown := func(seed uint64) string { return newPlan(rand.New(rand.NewPCG(seed, seed)), time.Minute).String() }
-	if thrown(1) != thrown(1) || thrown(1) == thrown(2) {
+	first, again := thrown(1), thrown(1)
+	if first != again || first == thrown(2) {
 		t.Error("a run cannot be repeated by its seed")
 	}
 }
