@@ -31,6 +31,7 @@ type Client struct {
 	log    *slog.Logger
 	pool   *pool
 	choose chooser
+	seen   seen
 	shared *shared
 	addrs  atomic.Pointer[[]string]  // the last servers known; empty before the first
 	quiet  atomic.Pointer[time.Time] // since when no server answers; nil: one does
@@ -148,16 +149,44 @@ func (c *Client) open(e verb.Envelope, mode verb.Mode) *sharedReader {
 // query asks a server, also when it is to wait. A stale query that nobody answers is answered by what this agent was last told.
 func (c *Client) query(ctx context.Context, e verb.Envelope, o verb.Options) (verb.Answer, error) {
 	until := time.Now().Add(c.wait(o))
-	lastKnown := func() (verb.Answer, bool) { return verb.Answer{}, false }
 	if o.Mode == verb.Stale && o.MinIndex == 0 {
-		lastKnown = func() (verb.Answer, bool) { return c.lastKnown(e, o.MaxStale) }
+		return c.queryStale(ctx, e, o)
 	}
+	lastKnown := func() (verb.Answer, bool) { return verb.Answer{}, false }
 	return ask(ctx, c, false, lastKnown, func(ctx context.Context, l *link) (verb.Answer, error) {
 		if o.MinIndex > 0 {
 			o.Wait = max(time.Until(until), time.Millisecond)
 		}
 		return l.query(ctx, e, o)
 	})
+}
+
+// queryStale asks a server, and another when the first does not know yet what was answered here before. When no server answers, or
+// none that is reached knows more, what there is must do.
+func (c *Client) queryStale(ctx context.Context, e verb.Envelope, o verb.Options) (verb.Answer, error) {
+	key := keyOf(e, o.Mode)
+	before := c.seen.index(key)
+	var late *verb.Answer // the best of those that go back
+	instead := func() (verb.Answer, bool) {
+		if late != nil {
+			return *late, true
+		}
+		return c.lastKnown(e, o.MaxStale)
+	}
+	a, err := ask(ctx, c, false, instead, func(ctx context.Context, l *link) (verb.Answer, error) {
+		a, err := l.query(ctx, e, o)
+		if err == nil && a.Index < before {
+			if late == nil || late.Index < a.Index {
+				late = &a
+			}
+			return a, &transportError{&behindError{l.addr, a.Index, before}, true}
+		}
+		return a, err
+	})
+	if err == nil {
+		c.seen.answered(key, a.Index)
+	}
+	return a, err
 }
 
 // lastKnown returns the rows of whoever follows the query here, in whichever mode.
