@@ -49,7 +49,7 @@ var arrows = []arrow{
 		"an agent takes from the servers only commands and queries, and does not know proxies; command/agent connects them"},
 	{"proxy/", append([]string{"api", "filter", "proxy/", "quietlog", "server/verb"}, nouns...),
 		"proxies take from the servers only commands and queries, and do not know the agent; command/agent connects them"},
-	{"testutil", []string{"api", "agent/", "command/", "filter", "proxy/", "server", "server/", "testutil/"}, "tests may use everything"},
+	{"testutil", []string{"api", "testutil", "agent/", "command/", "filter", "proxy/", "server", "server/", "testutil/"}, "tests may use everything"},
 	{"command", []string{"api", "agent/", "command/", "proxy/", "quietlog", "server", "server/"}, "commands wire everything but tests' helpers"},
 	{"", []string{"command"}, "main hands over to command"},
 }
