@@ -24,6 +24,11 @@ func (a Agent) Members(ctx context.Context, wan bool, q *QueryOptions) ([]Member
 	return read[[]Member](ctx, a.c, "/v1/agent/members", q, flag("wan", wan))
 }
 
+// ExplainMember asks all members what happened to one of them of late.
+func (a Agent) ExplainMember(ctx context.Context, node string, wan bool, q *QueryOptions) (MemberExplanation, Meta, error) {
+	return read[MemberExplanation](ctx, a.c, "/v1/agent/members/explain/"+url.PathEscape(node), q, flag("wan", wan))
+}
+
 // Join makes the agent join the pool that the address belongs to.
 func (a Agent) Join(ctx context.Context, address string, wan bool, w *WriteOptions) error {
 	return a.put(ctx, "join/"+url.PathEscape(address), w, flag("wan", wan), nil)

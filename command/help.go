@@ -101,7 +101,7 @@ func takes(c *cli.Context, least, most int) error {
 // usage is how a command is written.
 func usage(c *cli.Command) string {
 	line := c.HelpName
-	if len(c.Subcommands) > 0 {
+	if len(c.Subcommands) > 0 && len(c.Flags) == 0 {
 		return line + " <command>"
 	}
 	if len(c.Flags) > 0 {

@@ -27,7 +27,8 @@ func membersCommand() *cli.Command {
 			&cli.BoolFlag{Name: "wan", Usage: "list the servers of all datacenters"},
 			partitionFlag(), formatFlag(),
 		),
-		Action: withClient(members),
+		Action:      withClient(members),
+		Subcommands: []*cli.Command{explainCommand()},
 	}
 }
 

@@ -36,15 +36,20 @@ func arrange(commands []*cli.Command, words []string) []string {
 	return append(append(line, "--"), arguments...)
 }
 
-// resolve finds the command that a line names. leaf is nil when it names none that does something.
+// resolve finds the command that a line names. leaf is nil when it names none that does something. One with flags does something
+// by itself, too, where none of its subcommands follows.
 func resolve(commands []*cli.Command, words []string) (path, early, rest []string, leaf *cli.Command) {
 	global := clientFlags()
+	var self *cli.Command
+	after, before := 0, 0 // self's name: so many words, and flags that stand before it
 	for i := 0; i < len(words); i++ {
 		word := words[i]
 		if isFlag(word) {
 			switch n := length(global, word); {
 			case len(path) == 0 && isVersion(word):
 				word = "version"
+			case (n == 0 || i+n > len(words)) && self != nil:
+				return path, early[:before], words[after:], self
 			case n == 0 || i+n > len(words):
 				return path, nil, words[i:], nil
 			default:
@@ -54,6 +59,9 @@ func resolve(commands []*cli.Command, words []string) (path, early, rest []strin
 			}
 		}
 		c := named(commands, word)
+		if c == nil && self != nil {
+			return path, early[:before], words[after:], self
+		}
 		if c == nil {
 			return path, nil, words[i:], nil
 		}
@@ -61,7 +69,13 @@ func resolve(commands []*cli.Command, words []string) (path, early, rest []strin
 		if len(c.Subcommands) == 0 {
 			return path, early, words[i+1:], c
 		}
-		commands = c.Subcommands
+		commands, self = c.Subcommands, nil
+		if len(c.Flags) > 0 {
+			self, after, before = c, i+1, len(early)
+		}
+	}
+	if self != nil {
+		return path, early[:before], words[after:], self
 	}
 	return path, nil, nil, nil
 }

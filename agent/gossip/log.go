@@ -9,20 +9,24 @@ import (
 )
 
 // libraryLog is the logger that serf and memberlist want. What they say is for whoever looks for a fault in them; what an
-// operator must know, we say ourselves.
-func libraryLog(l *slog.Logger) *log.Logger {
-	return log.New(&libraryWriter{log: l, limit: newLimiter()}, "", 0)
+// operator must know, we say ourselves. Read, where there is one, is called with what memberlist says.
+func libraryLog(l *slog.Logger, read func(text string)) *log.Logger {
+	return log.New(&libraryWriter{log: l, limit: newLimiter(), read: read}, "", 0)
 }
 
 type libraryWriter struct {
 	log   *slog.Logger
 	limit *limiter
+	read  func(text string)
 }
 
 // Write takes one line.
 func (w *libraryWriter) Write(line []byte) (int, error) {
 	level, library, text := parseLine(string(line))
 	w.log.Debug("library", "library", library, "severity", level, "text", text) // level is the log's own key
+	if library == "memberlist" && w.read != nil {
+		w.read(text)
+	}
 	if from, ok := wrongKey(text); ok && w.limit.allow(from) {
 		w.log.Warn("a host sends what cannot be read, its encryption (encrypt) is not ours", "addr", from, "err", text)
 	}

@@ -11,7 +11,7 @@ import (
 func TestLibraryLines(t *testing.T) {
 	var out bytes.Buffer
 	log := slog.New(slog.NewTextHandler(&out, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	libraryLog(log).Print("[INFO] serf: EventMemberJoin: a 192.0.2.1")
+	libraryLog(log, nil).Print("[INFO] serf: EventMemberJoin: a 192.0.2.1")
 	if n := strings.Count(out.String(), "level="); n != 1 || !strings.Contains(out.String(), ` library=serf severity=INFO text="EventMemberJoin: a 192.0.2.1"`) {
 		t.Errorf("got %s", &out)
 	}

@@ -42,7 +42,9 @@ type Pool struct {
 	judge   *admission
 	stop    chan struct{}
 	heard   chan serf.UserEvent
-	loops   sync.WaitGroup // drain, watch and listen
+	asked   chan *serf.Query
+	loops   sync.WaitGroup // drain, watch, listen and explainOthers
+	history *history
 
 	refreshMu sync.Mutex // held while a view is replaced
 
@@ -76,7 +78,7 @@ func New(o Options) (*Pool, error) {
 	p := &Pool{
 		opts: o, log: o.Logger.With("component", "gossip", "pool", o.Pool),
 		poke: make(chan struct{}, 1), stop: make(chan struct{}), changed: make(chan struct{}),
-		heard: make(chan serf.UserEvent, heardQueue),
+		heard: make(chan serf.UserEvent, heardQueue), asked: make(chan *serf.Query, askedQueue), history: newHistory(o.NodeName),
 	}
 	p.view.Store(newView(nil))
 	var err error
@@ -99,7 +101,7 @@ func (p *Pool) start() (err error) {
 		return err
 	}
 	c.Tags = maps.Clone(p.tags)
-	c.Logger = libraryLog(p.log)
+	c.Logger = libraryLog(p.log, p.history.read)
 	c.MemberlistConfig.Logger = c.Logger
 	// In place of serf's merge delegate, which does not tell whether a member is dead.
 	judge := &admission{
@@ -121,6 +123,7 @@ func (p *Pool) start() (err error) {
 	p.refresh()
 	p.loops.Go(p.watch)
 	p.loops.Go(p.listen)
+	p.loops.Go(p.explainOthers)
 	return nil
 }
 
@@ -141,8 +144,12 @@ func (p *Pool) drain(events <-chan serf.Event) {
 	for {
 		select {
 		case e := <-events:
-			if told, ok := e.(serf.UserEvent); ok {
-				p.hear(told)
+			switch e := e.(type) {
+			case serf.UserEvent:
+				p.hear(e)
+				continue
+			case *serf.Query:
+				p.question(e)
 				continue
 			}
 			select {
@@ -195,11 +202,12 @@ func (p *Pool) refresh() {
 	p.tell(old, v)
 }
 
-// tell logs who came and went.
+// tell logs and remembers who came and went.
 func (p *Pool) tell(old, v *view) {
 	for i := range v.members {
 		m := &v.members[i]
 		was, known := old.find(m.Name)
+		p.history.transition(was, known, m)
 		if known && was.Status == m.Status && was.Addr == m.Addr && was.ID == m.ID || m.Name == p.opts.NodeName {
 			continue
 		}
@@ -223,6 +231,7 @@ func (p *Pool) tell(old, v *view) {
 	for i := range old.members {
 		m := &old.members[i]
 		if _, ok := v.find(m.Name); !ok {
+			p.history.add(m.Name, api.MemberForgotten, "", "")
 			p.log.Info("member forgotten", "node", m.Name, "addr", m.Addr)
 		}
 	}

@@ -86,7 +86,7 @@ func (t *transport) advertise(o *Options) error {
 // listen takes the port for TCP and UDP.
 func listen(o *Options) (*memberlist.NetTransport, error) {
 	c := &memberlist.NetTransportConfig{
-		BindAddrs: []string{o.Bind.Addr().String()}, BindPort: int(o.Bind.Port()), Logger: libraryLog(o.Logger),
+		BindAddrs: []string{o.Bind.Addr().String()}, BindPort: int(o.Bind.Port()), Logger: libraryLog(o.Logger, nil),
 	}
 	tries := 1
 	if c.BindPort == 0 {

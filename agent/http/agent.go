@@ -18,6 +18,8 @@ type Members interface {
 	Join(ctx context.Context, addrs []string, wan bool) error
 	// ForceLeave makes a failed member count as left; with prune it is forgotten. An unknown name is an error.
 	ForceLeave(ctx context.Context, node string, prune, wan bool) error
+	// Explain asks all members what happened to one of them. An unknown name is an error.
+	Explain(ctx context.Context, node string, wan bool) (api.MemberExplanation, error)
 }
 
 // Version is what the agent was built from.
@@ -32,6 +34,7 @@ var agentRoutes = []route{
 	on("/v1/agent/self", get(agentSelf)),
 	on("/v1/agent/version", get(agentVersion)),
 	on("/v1/agent/members", get(agentMembers)),
+	on("/v1/agent/members/explain/", get(agentExplain)),
 	on("/v1/agent/join/", put(agentJoin)),
 	on("/v1/agent/leave", put(agentLeave)),
 	on("/v1/agent/force-leave/", put(agentForceLeave)),
@@ -79,6 +82,16 @@ func agentMembers(r *request) (any, error) {
 		}
 	}
 	return members, nil
+}
+
+func agentExplain(r *request) (any, error) {
+	if r.name == "" {
+		return nil, api.Errorf(http.StatusBadRequest, "the name of a member is missing: /v1/agent/members/explain/NODE")
+	}
+	if err := r.need("node", strings.TrimSuffix(r.name, "."+r.s.opts.Datacenter), api.Read); err != nil {
+		return nil, err
+	}
+	return orError(r.s.opts.Members.Explain(r.Context(), r.name, r.wan()))
 }
 
 // allMembers are those of the pool that is meant. Of the servers everywhere, a server knows.

@@ -189,6 +189,13 @@ func (p *pool) ForceLeave(_ context.Context, node string, prune, wan bool) error
 	return nil
 }
 
+func (p *pool) Explain(_ context.Context, node string, _ bool) (api.MemberExplanation, error) {
+	if node != "secret-2" && node != "node-1" {
+		return api.MemberExplanation{}, api.Errorf(http.StatusNotFound, "no member is called %q", node)
+	}
+	return api.MemberExplanation{Name: node, Status: "failed", Silent: []string{}, Events: []api.MemberEvent{}}, nil
+}
+
 // leaves holds one certificate for every service, which rotate replaces.
 type leaves struct {
 	mu       sync.Mutex

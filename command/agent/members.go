@@ -119,6 +119,15 @@ type pools struct{ lan, wan *gossip.Pool }
 // Members implements agenthttp.Members.
 func (p pools) Members() []api.Member { return p.lan.APIMembers() }
 
+// Explain implements agenthttp.Members.
+func (p pools) Explain(ctx context.Context, node string, wan bool) (api.MemberExplanation, error) {
+	of, err := p.of(wan)
+	if err != nil {
+		return api.MemberExplanation{}, err
+	}
+	return of.Explain(ctx, node)
+}
+
 // Join implements agenthttp.Members.
 func (p pools) Join(ctx context.Context, addrs []string, wan bool) error {
 	to, err := p.of(wan)
