@@ -6,9 +6,9 @@ import (
 	"time"
 
 	"github.com/parleymesh/parley/api"
-	"github.com/parleymesh/parley/quietlog"
 	"github.com/parleymesh/parley/server/catalog"
 	"github.com/parleymesh/parley/server/core"
+	"github.com/parleymesh/parley/server/quietlog"
 	"github.com/parleymesh/parley/server/state"
 )
 

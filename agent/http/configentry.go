@@ -7,8 +7,8 @@ import (
 	"strings"
 
 	"github.com/parleymesh/parley/api"
-	"github.com/parleymesh/parley/filter"
 	"github.com/parleymesh/parley/server/configentry"
+	"github.com/parleymesh/parley/server/filter"
 	"github.com/parleymesh/parley/server/verb"
 )
 

@@ -13,7 +13,7 @@ import (
 
 	"github.com/parleymesh/parley/agent/telemetry"
 	"github.com/parleymesh/parley/api"
-	"github.com/parleymesh/parley/quietlog"
+	"github.com/parleymesh/parley/server/quietlog"
 	"github.com/parleymesh/parley/server/verb"
 )
 

@@ -18,7 +18,7 @@ import (
 	"time"
 
 	"github.com/parleymesh/parley/api"
-	"github.com/parleymesh/parley/quietlog"
+	"github.com/parleymesh/parley/server/quietlog"
 	"github.com/parleymesh/parley/server/verb"
 )
 

@@ -26,7 +26,7 @@ import (
 	"github.com/parleymesh/parley/agent/config"
 	"github.com/parleymesh/parley/agent/tlsconfig"
 	"github.com/parleymesh/parley/proxy/xds"
-	"github.com/parleymesh/parley/quietlog"
+	"github.com/parleymesh/parley/server/quietlog"
 )
 
 // endpoints is the TLS of each protocol.

@@ -9,7 +9,7 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 
-	"github.com/parleymesh/parley/quietlog"
+	"github.com/parleymesh/parley/server/quietlog"
 )
 
 // raftLog is an hclog.Logger that writes to slog. What raft calls informative is of interest to those who debug it only, and so

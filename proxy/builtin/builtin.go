@@ -18,7 +18,7 @@ import (
 	"time"
 
 	"github.com/parleymesh/parley/proxy/snapshot"
-	"github.com/parleymesh/parley/quietlog"
+	"github.com/parleymesh/parley/server/quietlog"
 )
 
 // Options say which proxy to be.

@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/parleymesh/parley/proxy/snapshot"
-	"github.com/parleymesh/parley/quietlog"
+	"github.com/parleymesh/parley/server/quietlog"
 )
 
 // handshakeTime bounds a caller's handshake.

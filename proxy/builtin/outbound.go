@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"github.com/parleymesh/parley/proxy/snapshot"
-	"github.com/parleymesh/parley/quietlog"
+	"github.com/parleymesh/parley/server/quietlog"
 )
 
 // maxTries is how many instances are tried for one connection before the caller is told.

@@ -12,9 +12,9 @@ import (
 	"time"
 
 	"github.com/parleymesh/parley/api"
-	"github.com/parleymesh/parley/filter"
 	"github.com/parleymesh/parley/server/catalog"
 	"github.com/parleymesh/parley/server/configentry"
+	"github.com/parleymesh/parley/server/filter"
 	"github.com/parleymesh/parley/server/verb"
 )
 

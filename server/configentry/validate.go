@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/parleymesh/parley/api"
-	"github.com/parleymesh/parley/filter"
+	"github.com/parleymesh/parley/server/filter"
 	"github.com/parleymesh/parley/server/state"
 )
 

@@ -12,7 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/parleymesh/parley/quietlog"
+	"github.com/parleymesh/parley/server/quietlog"
 )
 
 // The first byte of a connection tells what it carries. Raft's is our own; it is none with which TLS, HTTP, SSH or any

@@ -11,9 +11,9 @@ import (
 	"testing"
 
 	"github.com/parleymesh/parley/api"
-	"github.com/parleymesh/parley/filter"
 	"github.com/parleymesh/parley/proxy/snapshot"
 	"github.com/parleymesh/parley/server/chain"
+	"github.com/parleymesh/parley/server/filter"
 )
 
 // HTTPWorld is a World whose services speak HTTP, and whose chains are compiled from config entries. Db is behind its sidecar; all

@@ -6,7 +6,7 @@ import (
 	"testing"
 
 	"github.com/parleymesh/parley/api"
-	"github.com/parleymesh/parley/filter"
+	"github.com/parleymesh/parley/server/filter"
 )
 
 func entry() *api.ServiceEntry {
