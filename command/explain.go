@@ -74,6 +74,10 @@ func happened(member string, v api.MemberEvent) string {
 		text = v.By + " gave it up: it did not object in time"
 	case api.MemberAccused:
 		text = v.By + " suspected it, and it objected"
+		if v.By == member {
+			// Memberlist does not keep from whom that is.
+			text = "it learned, when it exchanged all it knows with another, that it was suspected or failed there, and it objected"
+		}
 	case api.MemberDeclaredDead:
 		text = v.By + " said that it had failed, and it objected"
 		if v.By == member {
