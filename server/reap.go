@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/parleymesh/parley/api"
@@ -19,14 +20,17 @@ const (
 	// ghostAfter is how long gossip must have known nothing of an agent that this leader has not seen to fail. Gossip may have been
 	// cut off from its agents.
 	ghostAfter = 10 * time.Minute
-	// alwaysFew is how many nodes may be forgotten at once, however few there are; of more, a third.
-	alwaysFew = 3
+	// alwaysFew is how many nodes may be removed within reapWindow, however few there are; of more, a third. A wave of failures reaches
+	// the catalog node by node, so that one look at it does not show how many there are.
+	alwaysFew  = 3
+	reapWindow = time.Hour
 )
 
 // reaper is what a leader remembers of members for that.
 type reaper struct {
 	failed  map[string]bool      // ids that were members, and not alive when they were last seen
 	unknown map[string]time.Time // since when gossip knows nothing of an id
+	removed []time.Time          // when a node was, within reapWindow
 	said    *quietlog.Log
 }
 
@@ -86,12 +90,22 @@ func (p *reaper) ghosts(tx *state.Tx, known map[string]bool, now time.Time) []go
 			delete(p.failed, id)
 		}
 	}
-	if most := max(alwaysFew, agents/3); len(out) > most {
+	var most int
+	p.removed, most = removable(p.removed, agents, now)
+	if len(out) > most {
 		p.said.Say(slog.LevelWarn, quietlog.Key{Reason: "mass"}, "gossip knows nothing of many nodes in the catalog: none is removed, in case it is gossip that "+
-			"is cut off; if they are gone for good, deregister them through the API (/v1/catalog/deregister)", "nodes", len(out), "of", agents, "most", most)
+			"is cut off; if they are gone for good, deregister them through the API (/v1/catalog/deregister)", "nodes", len(out), "of", agents, "most", most,
+			"removed_before", len(p.removed), "within", reapWindow)
 		return nil
 	}
 	return out
+}
+
+// removable is how many more nodes may be removed now that there are so many with an agent, after those removed before. It returns those of them that
+// still count.
+func removable(removed []time.Time, agents int, now time.Time) (recent []time.Time, most int) {
+	recent = slices.DeleteFunc(removed, func(at time.Time) bool { return now.Sub(at) >= reapWindow })
+	return recent, max(max(alwaysFew, (agents+len(recent))/3)-len(recent), 0)
 }
 
 // reap removes nodes whose agents are gone for good.
@@ -100,6 +114,8 @@ func (r *reconciler) reap(ctx context.Context, t *core.Term, p *reaper, known ma
 		t.Log.Info("node removed", "node", g.node.Node, "id", g.node.ID, "addr", g.node.Address, "reason", g.reason)
 		if _, err := t.Apply(ctx, &catalog.Deregister{Deregistration: api.Deregistration{Node: g.node.Node}}); err != nil && ctx.Err() == nil {
 			t.Log.Warn("node not removed, it is tried again", "node", g.node.Node, "err", err)
+		} else if err == nil {
+			p.removed = append(p.removed, time.Now())
 		}
 	}
 }

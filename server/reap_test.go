@@ -73,3 +73,32 @@ func TestForgottenNodesAreRemoved(t *testing.T) {
 		}
 	})
 }
+
+// Nodes that go one after the other count together, for an hour.
+func TestRemovable(t *testing.T) {
+	now := time.Now()
+	before := func(n int, ago time.Duration) (out []time.Time) {
+		for range n {
+			out = append(out, now.Add(-ago))
+		}
+		return out
+	}
+	for name, c := range map[string]struct {
+		removed      []time.Time
+		agents       int
+		recent, most int
+	}{
+		"none yet, few":          {nil, 4, 0, 3},
+		"none yet, many":         {nil, 300, 0, 100},
+		"some before":            {before(40, time.Minute), 260, 40, 60},
+		"all that may be":        {before(100, time.Minute), 200, 100, 0},
+		"more than may be":       {before(10, time.Minute), 5, 10, 0},
+		"the window has passed":  {before(100, reapWindow), 200, 0, 66},
+		"few, and some of those": {before(2, time.Minute), 5, 2, 1},
+	} {
+		recent, most := removable(c.removed, c.agents, now)
+		if len(recent) != c.recent || most != c.most {
+			t.Errorf("%s: %d before and room for %d, want %d and %d", name, len(recent), most, c.recent, c.most)
+		}
+	}
+}
