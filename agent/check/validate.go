@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 
+	"golang.org/x/net/http/httpguts"
+
 	"github.com/parleymesh/parley/api"
 )
 
@@ -132,6 +134,21 @@ func validateHTTP(def *api.CheckDefinition) error {
 	}
 	if _, err := http.NewRequest(def.Method, def.HTTP, nil); err != nil {
 		return invalid("Method or HTTP: %s", err)
+	}
+	return validateHeader(def.Header)
+}
+
+// validateHeader refuses what no request can be sent with: the check would be critical for ever.
+func validateHeader(header map[string][]string) error {
+	for name, values := range header {
+		if !httpguts.ValidHeaderFieldName(name) {
+			return invalid("Header: %q cannot be the name of a header", name)
+		}
+		for _, value := range values {
+			if !httpguts.ValidHeaderFieldValue(value) {
+				return invalid("Header: the value %q of %q has characters that no header may have", value, name)
+			}
+		}
 	}
 	return nil
 }

@@ -46,6 +46,8 @@ func TestValidate(t *testing.T) {
 		{api.CheckDefinition{HTTP: "http://x:99999/", Interval: s10}, 400, "port"},
 		{api.CheckDefinition{HTTP: "http://a b/", Interval: s10}, 400, "HTTP:"},
 		{api.CheckDefinition{HTTP: "http://x/", Method: "G T", Interval: s10}, 400, "Method"},
+		{api.CheckDefinition{HTTP: "http://x/", Header: map[string][]string{"a b": {"c"}}, Interval: s10}, 400, "Header"},
+		{api.CheckDefinition{HTTP: "http://x/", Header: map[string][]string{"A": {"b\nC: d"}}, Interval: s10}, 400, "Header"},
 		{api.CheckDefinition{TCP: "nothing", Interval: s10}, 400, "TCP: \"nothing\" is not host:port"},
 		{api.CheckDefinition{TCP: "x:0", Interval: s10}, 400, "TCP"},
 		{api.CheckDefinition{UDP: ":53", Interval: s10}, 400, "UDP"},
