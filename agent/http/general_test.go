@@ -257,6 +257,11 @@ func TestConnectionsOfOneClient(t *testing.T) {
 	if resp := ask(third); resp.StatusCode != 429 || !resp.Close {
 		t.Errorf("the third connection: %s", resp.Status)
 	}
+	a.api.SetMaxConnsPerClient(4) // first, second, third, fourth
+	if resp := ask(dial()); resp.StatusCode != 200 {
+		t.Errorf("a connection after the bound was raised: %s", resp.Status)
+	}
+	a.api.SetMaxConnsPerClient(3)
 	first.Close()
 	third.Close()
 	for deadline := time.Now().Add(5 * time.Second); ; {

@@ -98,7 +98,7 @@ func (s *Server) serve(w http.ResponseWriter, hr *http.Request) {
 	if tooMany(hr.Context()) {
 		w.Header().Set("Connection", "close")
 		writeError(w, s.refuse(hr, "connections", api.Errorf(http.StatusTooManyRequests,
-			"too many connections from this address, %d are allowed; reuse connections, or raise limits.http_max_conns_per_client", s.opts.MaxConnsPerClient)))
+			"too many connections from this address, %d are allowed; reuse connections, or raise limits.http_max_conns_per_client", s.conns.bound())))
 		return
 	}
 	if err := s.checkHeader(hr); err != nil {

@@ -198,9 +198,22 @@ func (s *Server) Close(ctx context.Context) error {
 
 // connections counts the open ones by address.
 type connections struct {
-	max  int
 	mu   sync.Mutex
-	open map[netip.Addr]int
+	max  int
+	open map[netip.Addr]int // counted without a bound, too: one may be set later
+}
+
+// SetMaxConnsPerClient changes the bound of the connections of one address; those that are open stay.
+func (s *Server) SetMaxConnsPerClient(n int) {
+	s.conns.mu.Lock()
+	defer s.conns.mu.Unlock()
+	s.conns.max = n
+}
+
+func (c *connections) bound() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.max
 }
 
 type connKey struct{}
@@ -208,7 +221,7 @@ type connKey struct{}
 // opened implements http.Server.ConnContext. A connection beyond the bound is let in only to be told so.
 func (c *connections) opened(ctx context.Context, conn net.Conn) context.Context {
 	addr, ok := addrOf(conn.RemoteAddr().String())
-	if !ok || c.max <= 0 {
+	if !ok {
 		return ctx
 	}
 	c.mu.Lock()
@@ -217,7 +230,7 @@ func (c *connections) opened(ctx context.Context, conn net.Conn) context.Context
 		c.open = map[netip.Addr]int{}
 	}
 	c.open[addr]++
-	if c.open[addr] <= c.max {
+	if c.max <= 0 || c.open[addr] <= c.max {
 		return ctx
 	}
 	return context.WithValue(ctx, connKey{}, true)
@@ -226,7 +239,7 @@ func (c *connections) opened(ctx context.Context, conn net.Conn) context.Context
 // changed implements http.Server.ConnState.
 func (c *connections) changed(conn net.Conn, state http.ConnState) {
 	addr, ok := addrOf(conn.RemoteAddr().String())
-	if state != http.StateClosed && state != http.StateHijacked || !ok || c.max <= 0 {
+	if state != http.StateClosed && state != http.StateHijacked || !ok {
 		return
 	}
 	c.mu.Lock()

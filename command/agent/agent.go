@@ -75,6 +75,7 @@ type Agent struct {
 	leaves    *leaf.Cache
 	source    *snapshot.Assembler
 	dns       *dns.Server
+	http      *agenthttp.Server
 	metrics   *telemetry.Metrics
 	xds       *xds.Server
 
@@ -313,6 +314,7 @@ func (a *Agent) startDNS() error {
 // startHTTP comes after all that it serves: who reaches it finds that there.
 func (a *Agent) startHTTP() error {
 	s := agenthttp.New(a.httpOptions())
+	a.http = s
 	a.tellMetrics(s)
 	for _, l := range a.listen.http {
 		a.serve("HTTP", func() error { return s.Serve(l) })

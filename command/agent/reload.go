@@ -10,7 +10,7 @@ import (
 )
 
 // reload reads the configuration again and puts into force what may change while the agent runs: log level, certificates, DNS,
-// services and checks of files, watches. On an error everything stays as it was.
+// services and checks of files, watches, the bound of connections. On an error everything stays as it was.
 func (a *Agent) reload(context.Context) error {
 	a.reloading.Lock()
 	defer a.reloading.Unlock()
@@ -34,6 +34,7 @@ func (a *Agent) reload(context.Context) error {
 		return fmt.Errorf("reload: %w", err)
 	}
 	a.dns.Configure(dnsConfig(next))
+	a.http.SetMaxConnsPerClient(next.Limits.HTTPMaxConnsPerClient)
 	if err := errors.Join(a.opts.logs.setLevel(next), a.opts.logs.reopen()); err != nil {
 		return fmt.Errorf("reload: %w", err)
 	}
