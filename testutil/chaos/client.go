@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/parleymesh/parley/api"
@@ -24,6 +25,12 @@ const (
 	patience = 5 * time.Second
 	// epoch is how long a set of keys is used: what is not known of one makes the search for an order long.
 	epoch = 2 * time.Second
+	// oldAnswer is what an agent says of an answer that need not be of now.
+	oldAnswer = 300 * time.Millisecond
+	// pester is how often somebody asks each agent who does not wait for the answer before, and how many of them wait at the most. Who
+	// waits for a process that is stopped has asked before it was missed; it is those who ask later that must not be told what was then.
+	pester  = 120 * time.Millisecond
+	waiting = 20
 )
 
 // client asks one agent for one thing after the other.
@@ -48,14 +55,43 @@ func (c *client) run(ctx context.Context) {
 	}
 }
 
+// pester reads again and again, whether or not it is answered.
+func (c *client) pester(ctx context.Context) {
+	tick := time.NewTicker(pester)
+	defer tick.Stop()
+	var under sync.WaitGroup
+	defer under.Wait()
+	room := make(chan struct{}, waiting)
+	for {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+		in := input{Kind: get, Mode: [...]string{byDefault, consistent}[c.random.IntN(2)]}
+		in.Key, _ = c.key()
+		select {
+		case room <- struct{}{}:
+			under.Go(func() { c.do(in); <-room })
+		default:
+		}
+	}
+}
+
+// key says which key is next, and whether it is a lock.
+func (c *client) key() (key string, locks bool) {
+	prefix := fmt.Sprintf("e%d/", time.Since(c.world.history.began)/epoch)
+	if c.random.IntN(4) == 0 {
+		return prefix + "lock", true
+	}
+	return fmt.Sprint(prefix, "k", c.random.IntN(3)), false
+}
+
 // choose says what is asked next.
 func (c *client) choose() input {
-	prefix := fmt.Sprintf("e%d/", time.Since(c.world.history.began)/epoch)
-	in := input{Key: fmt.Sprint(prefix, "k", c.random.IntN(3))}
-	locks := c.random.IntN(4) == 0
-	if locks {
-		in.Key = prefix + "lock"
-	}
+	var in input
+	var locks bool
+	in.Key, locks = c.key()
 	c.n++
 	value := fmt.Sprintf("%d-%d", c.id, c.n)
 	switch p := c.random.IntN(100); {
@@ -109,9 +145,10 @@ func (c *client) ask(ctx context.Context, in input) (out output, err error) {
 		if pair == nil {
 			pair = &api.KVPair{}
 		}
-		if in.Mode != stale {
+		if in.Mode != stale && c.seen != nil {
 			c.seen[in.Key] = *pair
 		}
+		out.Old = !c.agent.server && (!meta.KnownLeader || meta.LastContact > oldAnswer)
 		out.Value, out.Holder = string(pair.Value), pair.Session
 		return out, nil
 	case put:

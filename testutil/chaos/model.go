@@ -37,6 +37,7 @@ type output struct {
 	Value   string `json:"value,omitempty"`
 	Holder  string `json:"holder,omitempty"`
 	Index   uint64 `json:"index,omitempty"`
+	Old     bool   `json:"old,omitempty"` // a client agent says that its answer may be old
 	Err     string `json:"err,omitempty"`
 }
 

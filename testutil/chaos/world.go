@@ -143,7 +143,10 @@ func (w *world) clients(r *rand.Rand, each int) (end func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
 	w.history.began = time.Now()
-	var all []*client
+	var all, pestering []*client
+	for i, m := range w.members {
+		pestering = append(pestering, &client{id: 100 + i, world: w, agent: m, random: rand.New(rand.NewPCG(r.Uint64(), r.Uint64()))})
+	}
 	for i := range each * len(w.members) {
 		all = append(all, &client{
 			id: i, world: w, agent: w.members[i%len(w.members)], session: w.session(i), seen: map[string]api.KVPair{},
@@ -153,6 +156,9 @@ func (w *world) clients(r *rand.Rand, each int) (end func()) {
 	w.history.began = time.Now()
 	for _, c := range all {
 		running.Go(func() { c.run(ctx) })
+	}
+	for _, c := range pestering {
+		running.Go(func() { c.pester(ctx) })
 	}
 	end = func() { cancel(); running.Wait() }
 	w.t.Cleanup(end)
