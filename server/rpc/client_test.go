@@ -273,6 +273,7 @@ func TestRefusalIsNotRepeated(t *testing.T) {
 			t.Errorf("%d requests for 3 refusals", asked)
 		}
 		// Who asks again afterwards is judged again.
+		synctest.Wait() // until the refused watch, which all share, is over
 		s1.fails(nil)
 		s2.fails(nil)
 		r := mustWatch(t, c, verb.Options{})
