@@ -44,6 +44,8 @@ type waiters struct {
 	mu  sync.Mutex
 	all int64
 	by  map[netip.Addr]int64
+
+	dispersal dispersal
 }
 
 // enter takes a place among those that wait, if there is one; else it names the limit.
@@ -63,6 +65,7 @@ func (w *waiters) enter(remote string) (leave func(), limit string, err error) {
 	}
 	w.all++
 	w.by[client]++
+	w.dispersal.peak = max(w.dispersal.peak, w.all)
 	return func() { w.leave(client) }, "", nil
 }
 
@@ -73,6 +76,7 @@ func (w *waiters) leave(client netip.Addr) {
 	if w.by[client]--; w.by[client] <= 0 {
 		delete(w.by, client)
 	}
+	w.gone()
 }
 
 func (w *waiters) count() int64 {
