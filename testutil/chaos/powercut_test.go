@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -66,10 +67,28 @@ func (d *disk) run(name string, args ...string) {
 	}
 }
 
+// stopped waits until nothing of a process runs, also not what it has asked of the kernel.
+func stopped(t *testing.T, pid int) {
+	t.Helper()
+	testutil.Eventually(t, "the process to be stopped", func(context.Context) error {
+		threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/status", pid))
+		if err != nil {
+			return err
+		}
+		for _, name := range threads {
+			if text, err := os.ReadFile(name); err == nil && !strings.Contains(string(text), "(stopped)") {
+				return fmt.Errorf("%s: %s", name, text)
+			}
+		}
+		return nil
+	})
+}
+
 // cutPower ends an agent and forgets what was not synced.
 func (d *disk) cutPower(a *testutil.Agent) {
 	d.t.Helper()
-	a.Signal(syscall.SIGSTOP) // so that the copy is of one moment
+	a.Signal(syscall.SIGSTOP)
+	stopped(d.t, a.Pid()) // so that the copy is of one moment
 	unsynced := filepath.Join(d.dir, "unsynced")
 	if err := d.host.WriteFile(unsynced, []byte("to be lost")); err != nil {
 		d.t.Fatal(err)
@@ -81,7 +100,7 @@ func (d *disk) cutPower(a *testutil.Agent) {
 		d.t.Fatal(err)
 	}
 	d.run("mount", "-o", "loop", d.image, d.dir)
-	if _, err := d.try("test", "-e", unsynced); err == nil {
+	if _, err := d.try("test", "-s", unsynced); err == nil {
 		d.t.Error("what was not synced is there after the power cut: this test finds nothing")
 	}
 }
