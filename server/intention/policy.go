@@ -42,7 +42,36 @@ func (q Policy) Read(tx *state.Tx) ([]*verb.Row, error) {
 		}
 	}
 	r, version := defaultRule(tx)
-	return append(rows, &verb.Row{Key: lastKey, Version: version, Value: r}), nil
+	versions := []uint64{version}
+	for _, name := range providersOf(rows) {
+		// One that is not there is left out, and what asks for its tokens lets nothing pass.
+		if p, ok := state.ConfigEntry(tx, api.KindJWTProvider, name).(*api.JWTProvider); ok {
+			r.Providers = append(r.Providers, p)
+			versions = append(versions, p.ModifyIndex)
+		}
+	}
+	return append(rows, &verb.Row{Key: lastKey, Version: verb.Version(versions...), Value: r}), nil
+}
+
+// providersOf returns the names of the JWT providers that rules ask for, sorted.
+func providersOf(rows []*verb.Row) []string {
+	var names []string
+	add := func(j *api.IntentionJWT) {
+		if j != nil {
+			for _, p := range j.Providers {
+				names = append(names, p.Name)
+			}
+		}
+	}
+	for _, row := range rows {
+		r := row.Value.(*Rule)
+		add(r.JWT)
+		for i := range r.Permissions {
+			add(r.Permissions[i].JWT)
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
 }
 
 // lastKey comes after all that begin with a digit.

@@ -21,13 +21,23 @@ type Rule struct {
 	Allow bool
 	// HTTP says that requests decide, or tokens that they carry, which a TCP proxy cannot see. Allow is then false.
 	HTTP bool `json:",omitempty"`
+	// Permissions decide about requests: the first that matches one decides, and what none matches is denied. Without
+	// any, all requests are allowed that carry what JWT asks for.
+	Permissions []api.IntentionPermission `json:",omitempty"`
+	// JWT is asked of every request that is to pass, besides what its permission asks for.
+	JWT *api.IntentionJWT `json:",omitempty"`
+	// Providers are those whose tokens the rules of the policy ask for. Only the default, which is always there, has them.
+	Providers []*api.JWTProvider `json:",omitempty"`
 }
 
 // newRule makes a rule of a source of an entry. What is neither allowed nor left to requests is denied.
 func newRule(e *api.ServiceIntentions, s *api.SourceIntention) *Rule {
 	r := &Rule{
 		ID: ruleID(e.Name, s), Source: s.Name, Namespace: s.Namespace, Partition: s.Partition, Peer: s.Peer,
-		HTTP: len(s.Permissions) > 0 || e.JWT != nil,
+		HTTP: len(s.Permissions) > 0 || e.JWT != nil && s.Action == api.Allow,
+	}
+	if r.HTTP {
+		r.Permissions, r.JWT = s.Permissions, e.JWT
 	}
 	r.Allow = s.Action == api.Allow && !r.HTTP
 	does := "denies"
