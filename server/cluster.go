@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/hashicorp/raft"
 
@@ -43,15 +44,30 @@ func (s *Server) tellCluster() (known string, err error) {
 // learnCluster keeps to what the state says of the cluster to which this server belongs: at first it says nothing, and a snapshot
 // of another cluster's may be restored.
 func (s *Server) learnCluster(ctx context.Context, known string) {
+	for ctx.Err() == nil {
+		known = s.followCluster(ctx, known)
+		// What was followed at a leader, as by a server that has nothing yet, ends with that one's leadership.
+		select {
+		case <-time.After(clusterPause):
+		case <-ctx.Done():
+		}
+	}
+}
+
+// clusterPause keeps a server that stops from asking itself over and over.
+const clusterPause = 100 * time.Millisecond
+
+// followCluster keeps to what the state says until the watch ends, and returns what it said last.
+func (s *Server) followCluster(ctx context.Context, known string) string {
 	r, err := s.Watch(ctx, verb.Options{Mode: verb.Stale}, ca.Roots{})
 	if err != nil {
-		return // this server stops
+		return known
 	}
 	defer r.Close()
 	for {
 		a, err := r.Next(ctx)
 		if err != nil {
-			return
+			return known
 		}
 		for _, roots := range verb.Values[*api.CARoots](a) {
 			if roots.TrustDomain == "" || roots.TrustDomain == known {
