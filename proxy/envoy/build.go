@@ -49,6 +49,7 @@ func (r *Resources) frame() {
 	r.targets = map[string]bool{}
 	r.problem(r.keep(r.public(s, r.generation), Ref{ListenerType, publicName(s)}, Ref{ClusterType, localAppCluster}))
 	r.problem(r.exposed(s))
+	r.keySets(s)
 	for i := range s.Upstreams {
 		r.problem(r.upstream(s, &s.Upstreams[i]))
 	}

@@ -78,7 +78,7 @@ func TestTheSameSnapshotGivesTheSameResources(t *testing.T) {
 			}
 		}
 	}
-	if n != 10 || len(a.Problems) > 0 { // two clusters, two listeners, one load assignment, three secrets, two filters
+	if n != 11 || len(a.Problems) > 0 { // two clusters, two listeners, one load assignment, three secrets, three filters
 		t.Errorf("%d resources, problems %v", n, a.Problems)
 	}
 }

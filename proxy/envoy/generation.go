@@ -50,6 +50,8 @@ const (
 	policyFilter = "rbac"
 	// requestFilter judges requests, always by the newest rules, and so has no generation.
 	requestFilter = "http_rbac"
+	// tokenFilter verifies the tokens that requests carry, and lets them go on as they are.
+	tokenFilter = "http_jwt"
 )
 
 // policyName is the name of the policy's resource in a generation.
@@ -57,7 +59,7 @@ func policyName(stem, generation string) string { return stem + ":" + generation
 
 // CarriesPolicy tells whether a resource says who may call. One that Envoy rejects leaves the policy before it in force.
 func CarriesPolicy(typeURL, name string) bool {
-	if typeURL == FilterType && name == requestFilter {
+	if typeURL == FilterType && (name == requestFilter || name == tokenFilter) {
 		return true
 	}
 	stem, ok := policyStem(name)

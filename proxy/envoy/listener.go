@@ -17,6 +17,7 @@ const (
 	publicListener = "public_listener"
 	rbacType       = "type.googleapis.com/envoy.extensions.filters.network.rbac.v3.RBAC"
 	httpRBACType   = "type.googleapis.com/envoy.extensions.filters.http.rbac.v3.RBAC"
+	jwtType        = "type.googleapis.com/envoy.extensions.filters.http.jwt_authn.v3.JwtAuthentication"
 )
 
 // public adds the listener that takes calls from the mesh, and the cluster of the service behind it.
@@ -83,6 +84,7 @@ func (r *Resources) publicHTTP(s *snapshot.Snapshot) error {
 	manager := r.connectionManager(s, managerOptions{
 		name: publicListener, routes: publicListener, protocol: s.Protocol, guards: requestGuards(),
 	})
+	answerUnauthenticated(manager)
 	if err := r.fromMesh(s, manager); err != nil {
 		return err
 	}
@@ -113,7 +115,7 @@ func connectionGuard(generation string) *listenerv3.Filter {
 
 // requestGuards judge requests, in this order, before any other filter sees them.
 func requestGuards() []*hcmv3.HttpFilter {
-	return []*hcmv3.HttpFilter{discoveredFilter(requestFilter, httpRBACType)}
+	return []*hcmv3.HttpFilter{discoveredFilter(tokenFilter, jwtType), discoveredFilter(requestFilter, httpRBACType)}
 }
 
 // downstreamTLS wants a certificate that the named validation secret lets pass. A resumed session would skip that, so there are none.

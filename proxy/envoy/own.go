@@ -68,6 +68,7 @@ func guardRequests(f *listenerv3.Filter) error {
 		return err
 	}
 	manager.HttpFilters = append(requestGuards(), manager.GetHttpFilters()...)
+	answerUnauthenticated(manager)
 	f.ConfigType = &listenerv3.Filter_TypedConfig{TypedConfig: mustAny(manager)}
 	return nil
 }

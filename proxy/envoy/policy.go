@@ -52,7 +52,8 @@ func grants(p *snapshot.Policy) []grant {
 			continue
 		}
 		g := grant{rule: r.ID, tenant: tenantOf(r), source: r.Source}
-		if !g.subtract(rules[:i]) {
+		// Whoever an earlier rule lets pass may pass by this one as well.
+		if !g.subtract(rules[:i], snapshot.Rule.Allows) {
 			continue
 		}
 		out = append(out, g)
@@ -70,11 +71,20 @@ func tenantOf(r snapshot.Rule) tenant {
 	return t
 }
 
-// subtract takes out of the grant what earlier rules deny. It returns false when nothing is left.
-func (g *grant) subtract(earlier []snapshot.Rule) bool {
+// pattern matches the SPIFFE ids of the tenant's services up to their names, in any datacenter of the trust domain.
+func (t tenant) pattern(trustDomain string) string {
+	partition := ""
+	if t.partition != api.DefaultTenant {
+		partition = "/ap/" + url.PathEscape(t.partition)
+	}
+	return regexp.QuoteMeta("spiffe://"+trustDomain+partition+"/ns/"+url.PathEscape(t.namespace)+"/dc/") + `[^/]+/svc/`
+}
+
+// subtract takes out of the grant the sources of earlier rules, but for those that may stay. It returns false when nothing is left.
+func (g *grant) subtract(earlier []snapshot.Rule, stays func(snapshot.Rule) bool) bool {
 	for _, r := range earlier {
 		everywhere := r.Namespace == api.Wildcard && orDefault(r.Partition) == g.tenant.partition
-		if r.Allows() || r.Peer != "" || (tenantOf(r) != g.tenant && !everywhere) {
+		if stays(r) || r.Peer != "" || (tenantOf(r) != g.tenant && !everywhere) {
 			continue
 		}
 		if r.Source == api.Wildcard || r.Source == g.source {
@@ -96,12 +106,7 @@ func (g *grant) pattern(trustDomain string) (string, error) {
 	if g.source == api.Wildcard {
 		service = allBut(g.except)
 	}
-	partition := ""
-	if g.tenant.partition != api.DefaultTenant {
-		partition = "/ap/" + url.PathEscape(g.tenant.partition)
-	}
-	prefix := "spiffe://" + trustDomain + partition + "/ns/" + url.PathEscape(g.tenant.namespace) + "/dc/"
-	whole := regexp.QuoteMeta(prefix) + `[^/]+/svc/` + service
+	whole := g.tenant.pattern(trustDomain) + service
 	if len(whole) > maxPatternSize {
 		return "", fmt.Errorf("rule %q denies too many names below a wildcard: its pattern has %d bytes, at most %d are sent", g.rule, len(whole), maxPatternSize)
 	}

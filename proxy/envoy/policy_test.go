@@ -48,7 +48,7 @@ func TestEnvoyLetsPassWhomThePolicyLetsPass(t *testing.T) {
 			case 2:
 				rule.Peer = "cloud"
 			case 3:
-				rule.Unsupported = "the test says so"
+				rule.HTTP = true
 			}
 			p.Rules = append(p.Rules, rule)
 		}

@@ -1,6 +1,8 @@
 package envoy
 
 import (
+	"fmt"
+
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	httprbacv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/rbac/v3"
 	rbacfilterv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/rbac/v3"
@@ -28,6 +30,9 @@ func (r *Resources) secrets(s *snapshot.Snapshot, generation string) error {
 	}}
 	policy := compile(&s.Policy)
 	r.Problems = append(r.Problems, policy.problems...)
+	if !isHTTP(s.Protocol) {
+		r.Problems = append(r.Problems, requestRules(s)...)
+	}
 	validation := &tlsv3.CertificateValidationContext{TrustedCa: inline(s.Roots)}
 	for _, name := range policy.names {
 		validation.MatchTypedSubjectAltNames = append(validation.MatchTypedSubjectAltNames, &tlsv3.SubjectAltNameMatcher{
@@ -54,16 +59,31 @@ func (r *Resources) secrets(s *snapshot.Snapshot, generation string) error {
 	if _, err := r.add(FilterType, filter.Name, filter); err != nil {
 		return err
 	}
-	return r.requestPolicy(policy)
+	return r.requestPolicy(&s.Policy)
 }
 
-// requestPolicy adds what judges requests.
-func (r *Resources) requestPolicy(policy compiled) error {
+// requestRules tells of the rules that deny, because a service that does not speak HTTP has no requests.
+func requestRules(s *snapshot.Snapshot) (problems []string) {
+	for _, rule := range s.Policy.Rules {
+		if rule.HTTP {
+			problems = append(problems, fmt.Sprintf("rule %q decides by HTTP requests, and the service speaks %s; it lets nobody pass", rule.ID, s.Protocol))
+		}
+	}
+	return problems
+}
+
+// requestPolicy adds what verifies tokens, and what judges requests.
+func (r *Resources) requestPolicy(p *snapshot.Policy) error {
+	tokens := verifyTokens(p.Providers)
+	requests := compileRequests(p, tokens.verified)
+	r.Problems = append(append(r.Problems, tokens.problems...), requests.problems...)
+	if _, err := r.add(FilterType, tokenFilter, &corev3.TypedExtensionConfig{
+		Name: tokenFilter, TypedConfig: mustAny(tokens.filter),
+	}); err != nil {
+		return err
+	}
 	_, err := r.add(FilterType, requestFilter, &corev3.TypedExtensionConfig{
-		Name: requestFilter,
-		TypedConfig: mustAny(&httprbacv3.RBAC{
-			Rules: policy.rbac, ShadowRules: policy.rbac, // as above
-		}),
+		Name: requestFilter, TypedConfig: mustAny(&httprbacv3.RBAC{Rules: requests.rules, ShadowRules: requests.outcomes}),
 	})
 	return err
 }

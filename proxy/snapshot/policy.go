@@ -18,6 +18,8 @@ type Policy struct {
 	DefaultAllow bool
 	// DefaultWhy says where the default comes from.
 	DefaultWhy string
+	// Providers are those whose tokens the rules ask for, as far as there are such.
+	Providers []*api.JWTProvider `json:",omitempty"`
 }
 
 // Rule is one intention as it concerns the service. Matching it to the destination and ordering has been done.
@@ -29,18 +31,19 @@ type Rule struct {
 	Partition string `json:",omitempty"`
 	Peer      string `json:",omitempty"`
 	Allow     bool
-	// Unsupported, when set, says why this proxy cannot carry out the rule (HTTP permissions on a TCP service). Such a
-	// rule denies.
-	Unsupported string `json:",omitempty"`
+	// HTTP says that requests decide, by Permissions, or the tokens that they carry. A connection alone is denied by such a rule.
+	HTTP        bool                      `json:",omitempty"`
+	Permissions []api.IntentionPermission `json:",omitempty"` // the first that matches decides
+	JWT         *api.IntentionJWT         `json:",omitempty"` // asked of all that is to pass
 }
 
-// Allows tells whether the rule lets its source pass. A rule that cannot be carried out does not.
-func (r Rule) Allows() bool { return r.Allow && r.Unsupported == "" }
+// Allows tells whether the rule lets its source's connections pass, whatever they carry.
+func (r Rule) Allows() bool { return r.Allow && !r.HTTP }
 
 func (r Rule) decision() api.Decision {
 	why := r.Why
-	if r.Unsupported != "" {
-		why += ": denied, because " + r.Unsupported
+	if r.HTTP {
+		why += ", so a connection alone is denied: HTTP permissions and tokens need a proxy and a service that speak HTTP"
 	}
 	return api.Decision{Allowed: r.Allows(), Rule: r.ID, Why: why}
 }
@@ -58,7 +61,7 @@ func (r Rule) matches(source Identity) bool {
 	return r.Source == api.Wildcard || r.Source == source.Service
 }
 
-// Authorize decides about the caller whose certificate carries this SPIFFE id: the first rule that names it decides. What
+// Authorize decides about a connection of the caller whose certificate carries this SPIFFE id: the first rule that names it decides. What
 // is not a service of this trust domain is refused whatever the rules say.
 func (p *Policy) Authorize(spiffe string) api.Decision {
 	source, err := ParseIdentity(spiffe)

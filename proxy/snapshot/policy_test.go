@@ -12,7 +12,7 @@ func TestTheFirstRuleThatNamesACallerDecides(t *testing.T) {
 	p := Policy{TrustDomain: "td", DefaultWhy: "the default says so", Rules: []Rule{
 		{ID: "1", Why: "web may", Source: "web", Allow: true},
 		{ID: "2", Why: "api may not", Source: "api"},
-		{ID: "3", Why: "old may, over HTTP", Source: "old", Allow: true, Unsupported: "HTTP permissions on a TCP service"},
+		{ID: "3", Why: "old may, over HTTP", Source: "old", Allow: true, HTTP: true},
 		{ID: "4", Why: "a peer's", Source: "far", Peer: "cloud", Allow: true},
 		{ID: "5", Why: "all of another namespace", Source: "*", Namespace: "other", Allow: true},
 	}}
@@ -20,7 +20,7 @@ func TestTheFirstRuleThatNamesACallerDecides(t *testing.T) {
 		"spiffe://td/ns/default/dc/dc1/svc/web":  {Allowed: true, Rule: "1", Why: "web may"},
 		"spiffe://td/ns/default/dc/dc2/svc/web":  {Allowed: true, Rule: "1", Why: "web may"},
 		"spiffe://td/ns/default/dc/dc1/svc/api":  {Rule: "2", Why: "api may not"},
-		"spiffe://td/ns/default/dc/dc1/svc/old":  {Rule: "3", Why: "old may, over HTTP: denied, because HTTP permissions on a TCP service"},
+		"spiffe://td/ns/default/dc/dc1/svc/old":  {Rule: "3", Why: "old may, over HTTP, so a connection alone is denied: HTTP permissions and tokens need a proxy and a service that speak HTTP"},
 		"spiffe://td/ns/default/dc/dc1/svc/far":  {Why: "the default says so"},
 		"spiffe://td/ns/other/dc/dc1/svc/far":    {Allowed: true, Rule: "5", Why: "all of another namespace"},
 		"spiffe://else/ns/default/dc/dc1/svc/we": {Why: `the caller is of trust domain "else", not of "td"`},
@@ -76,7 +76,7 @@ func TestThePolicysHashIsOfWhatDecides(t *testing.T) {
 	}
 	for name, change := range map[string]func(p *Policy){
 		"default": func(p *Policy) { p.DefaultAllow = true }, "domain": func(p *Policy) { p.TrustDomain = "x" },
-		"rule": func(p *Policy) { p.Rules = nil }, "unsupported": func(p *Policy) { p.Rules = []Rule{{ID: "1", Source: "a", Allow: true, Unsupported: "x"}} },
+		"rule": func(p *Policy) { p.Rules = nil }, "by request": func(p *Policy) { p.Rules = []Rule{{ID: "1", Source: "a", Allow: true, HTTP: true}} },
 	} {
 		other := base
 		change(&other)

@@ -32,19 +32,19 @@ func readPolicy(answer verb.Answer) (any, error) {
 	if len(rules) == 0 || !rules[len(rules)-1].Default {
 		return nil, errors.New("intentions: the default policy is not known yet")
 	}
-	last := rules[len(rules)-1]
-	p := Policy{DefaultAllow: last.Allow, DefaultWhy: last.Why}
-	for _, r := range rules[:len(rules)-1] {
-		p.Rules = append(p.Rules, ruleOf(r))
-	}
-	return p, nil
+	return PolicyOf(rules), nil
 }
 
-// ruleOf returns a rule as a TCP proxy can carry it out.
-func ruleOf(r *intention.Rule) Rule {
-	out := Rule{ID: r.ID, Why: r.Why, Source: r.Source, Namespace: r.Namespace, Partition: r.Partition, Peer: r.Peer, Allow: r.Allow}
-	if r.HTTP {
-		out.Unsupported = "HTTP permissions on a TCP service"
+// PolicyOf returns a destination's rules, of which the last is the default, as a proxy carries them out. The trust domain is left to
+// be filled in.
+func PolicyOf(rules []*intention.Rule) Policy {
+	last := rules[len(rules)-1]
+	p := Policy{DefaultAllow: last.Allow, DefaultWhy: last.Why, Providers: last.Providers}
+	for _, r := range rules[:len(rules)-1] {
+		p.Rules = append(p.Rules, Rule{
+			ID: r.ID, Why: r.Why, Source: r.Source, Namespace: r.Namespace, Partition: r.Partition, Peer: r.Peer,
+			Allow: r.Allow, HTTP: r.HTTP, Permissions: r.Permissions, JWT: r.JWT,
+		})
 	}
-	return out
+	return p
 }

@@ -11,7 +11,7 @@ import (
 func (w *world) policy(allow bool, rules ...Rule) {
 	var rows []any
 	for _, r := range rules {
-		rows = append(rows, &intention.Rule{ID: r.ID, Source: r.Source, Allow: r.Allow, HTTP: r.Unsupported != ""})
+		rows = append(rows, &intention.Rule{ID: r.ID, Source: r.Source, Allow: r.Allow, HTTP: r.HTTP})
 	}
 	w.s.set(policyQuery("web"), append(rows, &intention.Rule{Default: true, Allow: allow, Why: "the default"})...)
 }
@@ -32,7 +32,7 @@ func TestAPolicyIsReadAsAWholeOrNotAtAll(t *testing.T) {
 		t.Fatal(err)
 	}
 	p := got.(Policy)
-	if !p.DefaultAllow || p.DefaultWhy != "because" || len(p.Rules) != 1 || p.Rules[0].Allows() || p.Rules[0].Unsupported == "" {
+	if !p.DefaultAllow || p.DefaultWhy != "because" || len(p.Rules) != 1 || p.Rules[0].Allows() || !p.Rules[0].HTTP {
 		t.Errorf("got %+v", p)
 	}
 }

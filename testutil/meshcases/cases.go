@@ -108,7 +108,7 @@ func strangersAreRefused(w *World) {
 func rulesInOrder(w *World) {
 	w.Change(DBProxy, func(s *snapshot.Snapshot) {
 		s.Policy.DefaultAllow = true
-		s.Policy.Rules = []snapshot.Rule{Deny("web2"), Allow("web"), {ID: "https", Source: "we", Allow: true, Unsupported: "HTTP permissions on a TCP service"}}
+		s.Policy.Rules = []snapshot.Rule{Deny("web2"), Allow("web"), {ID: "https", Source: "we", Allow: true, HTTP: true}}
 	})
 	w.Running()
 	for service, want := range map[string]bool{
