@@ -332,7 +332,12 @@ func (a *Agent) Stop() {
 	case <-a.done:
 	case <-time.After(Patience):
 		a.t.Errorf("%s did not stop", a.Name)
-		a.Kill()
+		_ = a.cmd.Process.Signal(syscall.SIGQUIT) // which has it say where it is
+		select {
+		case <-a.done:
+		case <-time.After(time.Second):
+			a.Kill()
+		}
 	}
 }
 
