@@ -37,7 +37,8 @@ var defaultLog = map[string]any{
 	"downstream_address": "%DOWNSTREAM_LOCAL_ADDRESS%",
 }
 
-// requestLog is what is logged of a request when no format is given. The rule is the one that let it pass.
+// requestLog is what is logged of a request when no format is given. The rule is the one that decided, with what it
+// decided if that was to deny.
 var requestLog = map[string]any{
 	"start_time":            "%START_TIME%",
 	"listener":              "",

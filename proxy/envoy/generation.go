@@ -48,8 +48,8 @@ func listenerVersion(generation string, policy *snapshot.Policy, content string)
 const (
 	policySecret = "policy"
 	policyFilter = "rbac"
-	// requestFilter judges requests, always by the newest rules, and so has no generation.
-	requestFilter = "http_rbac"
+	// requestFilter decides about requests, always by the newest rules, and so has no generation.
+	requestFilter = "http_rules"
 	// tokenFilter verifies the tokens that requests carry, and lets them go on as they are.
 	tokenFilter = "http_jwt"
 )

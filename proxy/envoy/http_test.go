@@ -238,7 +238,7 @@ func TestPartsThatAnOperatorWroteAreGuarded(t *testing.T) {
 			t.Errorf("%v, %v", c.GetTransportSocket(), err)
 		}
 		m := &hcmv3.HttpConnectionManager{}
-		if err := c.GetFilters()[1].GetTypedConfig().UnmarshalTo(m); err != nil || m.GetHttpFilters()[0].GetName() != tokenFilter || m.GetHttpFilters()[1].GetName() != requestFilter || len(m.GetHttpFilters()) != 3 {
+		if err := c.GetFilters()[1].GetTypedConfig().UnmarshalTo(m); err != nil || m.GetHttpFilters()[0].GetName() != tokenFilter || m.GetHttpFilters()[1].GetName() != requestFilter || len(m.GetHttpFilters()) != 4 {
 			t.Errorf("%v, %v", m, err)
 		}
 		if c.GetFilters()[0].GetConfigDiscovery() == nil {

@@ -115,7 +115,9 @@ func connectionGuard(generation string) *listenerv3.Filter {
 
 // requestGuards judge requests, in this order, before any other filter sees them.
 func requestGuards() []*hcmv3.HttpFilter {
-	return []*hcmv3.HttpFilter{discoveredFilter(tokenFilter, jwtType), discoveredFilter(requestFilter, httpRBACType)}
+	return []*hcmv3.HttpFilter{
+		discoveredFilter(tokenFilter, jwtType), discoveredFilter(requestFilter, httpRBACType), httpFilter("enforce_rules", enforceRequests()),
+	}
 }
 
 // downstreamTLS wants a certificate that the named validation secret lets pass. A resumed session would skip that, so there are none.

@@ -10,6 +10,7 @@ import (
 	accesslogv3 "github.com/envoyproxy/go-control-plane/envoy/config/accesslog/v3"
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	rbacv3 "github.com/envoyproxy/go-control-plane/envoy/config/rbac/v3"
+	httprbacv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/rbac/v3"
 	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
 	matcherv3 "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
 	"google.golang.org/protobuf/types/known/wrapperspb"
@@ -19,27 +20,25 @@ import (
 	"github.com/parleymesh/parley/server/intention"
 )
 
-// What is added to the name of a rule that denies what it would allow with a token.
+// What is added to the name of a rule that denies.
 const (
-	noValidToken = ": no valid token"
-	wrongClaims  = ": wrong claims"
+	denied       = ": denied"
+	noValidToken = ": no valid token" // it would allow the request with one
+	wrongClaims  = ": wrong claims"   // likewise
 )
 
 // outcome is one way in which a rule decides. Those of a rule, and so of a policy, exclude one another: of any request exactly one
 // is true, or none if its caller is not of the mesh.
 type outcome struct {
-	name  string // of what decides: a rule, or a permission of one
-	lacks string // what the request lacks to be allowed, if anything
-	allow bool
-	when  *rbacv3.Permission
+	name   string // of what decides: a rule, or a permission of one
+	denial string // empty: it allows
+	when   *rbacv3.Permission
 }
 
 // requestPolicy is a policy ready for Envoy's filter of requests.
 type requestPolicy struct {
-	// rules has the outcomes that allow, by their names. What none of them is true of is denied.
-	rules *rbacv3.RBAC
-	// outcomes has all, so that the one that decides is told also where it denies. It says nothing else: Envoy looks for the
-	// name in what it calls shadow rules, and leaves what they come to aside.
+	// outcomes are what may become of a request, by their names. A name that ends in what is added to rules that deny is a
+	// denial; what none of them is true of is denied, too.
 	outcomes *rbacv3.RBAC
 	problems []string
 }
@@ -47,7 +46,7 @@ type requestPolicy struct {
 // compileRequests turns a policy in which the first match decides into one in which any may. It fails closed: a rule that cannot be
 // written down lets nobody pass. The tokens of the verified providers are known to Envoy, those of others are not.
 func compileRequests(p *snapshot.Policy, verified []string) requestPolicy {
-	c := requestPolicy{rules: newRBAC(), outcomes: newRBAC()}
+	c := requestPolicy{outcomes: newRBAC()}
 	rules := append(slices.Clip(p.Rules), snapshot.Rule{ID: DefaultRule, Source: api.Wildcard, Allow: p.DefaultAllow})
 	for i, r := range rules {
 		if r.Peer != "" {
@@ -60,7 +59,7 @@ func compileRequests(p *snapshot.Policy, verified []string) requestPolicy {
 		outcomes, err := ruleOutcomes(&r, verified)
 		if err != nil {
 			c.problems = append(c.problems, fmt.Sprintf("rule %q cannot be carried out: %v; it lets nobody pass", r.ID, err))
-			outcomes = []outcome{{name: r.ID, when: always()}}
+			outcomes = []outcome{{r.ID, denied, always()}}
 		}
 		callers := g.principal(p.TrustDomain)
 		for _, o := range outcomes {
@@ -76,15 +75,11 @@ func newRBAC() *rbacv3.RBAC {
 
 // add adds an outcome for some callers. Of rules that bear one name each keeps its own policy.
 func (c *requestPolicy) add(o outcome, callers *rbacv3.Principal) {
-	name := o.name + o.lacks
+	name := o.name + o.denial
 	for n := 2; c.outcomes.Policies[name] != nil; n++ {
-		name = fmt.Sprintf("%s (%d)%s", o.name, n, o.lacks)
+		name = fmt.Sprintf("%s (%d)%s", o.name, n, o.denial)
 	}
-	policy := &rbacv3.Policy{Permissions: []*rbacv3.Permission{o.when}, Principals: []*rbacv3.Principal{callers}}
-	c.outcomes.Policies[name] = policy
-	if o.allow {
-		c.rules.Policies[name] = policy
-	}
+	c.outcomes.Policies[name] = &rbacv3.Policy{Permissions: []*rbacv3.Permission{o.when}, Principals: []*rbacv3.Principal{callers}}
 }
 
 // principal is the grant's callers: a service, or all of the tenant but some.
@@ -117,8 +112,10 @@ func caller(pattern string) *rbacv3.Principal {
 // ruleOutcomes returns the ways in which a rule decides about its own callers.
 func ruleOutcomes(r *snapshot.Rule, verified []string) ([]outcome, error) {
 	switch {
+	case !r.HTTP && r.Allow:
+		return []outcome{{r.ID, "", always()}}, nil
 	case !r.HTTP:
-		return []outcome{{name: r.ID, allow: r.Allow, when: always()}}, nil
+		return []outcome{{r.ID, denied, always()}}, nil
 	case len(r.Permissions) == 0:
 		return tokenOutcomes(r.ID, nil, verified, r.JWT), nil
 	}
@@ -138,11 +135,11 @@ func ruleOutcomes(r *snapshot.Rule, verified []string) ([]outcome, error) {
 		if p.Action == api.Allow {
 			out = append(out, tokenOutcomes(id, first, verified, r.JWT, p.JWT)...)
 		} else {
-			out = append(out, outcome{name: id, when: allOf(first...)})
+			out = append(out, outcome{id, denied, allOf(first...)})
 		}
 		earlier = append(slices.Clip(earlier), matches)
 	}
-	return append(out, outcome{name: r.ID, when: not(anyOf(earlier...))}), nil
+	return append(out, outcome{r.ID, denied, not(anyOf(earlier...))}), nil
 }
 
 // tokenOutcomes allows what some conditions are true of, if it carries all the tokens that are asked for.
@@ -163,28 +160,60 @@ func tokenOutcomes(id string, when []*rbacv3.Permission, verified []string, aske
 	}
 	when = slices.Clip(when) // each outcome adds to it
 	if len(valid) == 0 {
-		return []outcome{{name: id, allow: true, when: allOf(when...)}}
+		return []outcome{{id, "", allOf(when...)}}
 	}
 	return []outcome{
-		{name: id, allow: true, when: allOf(append(when, right...)...)},
-		{name: id, lacks: noValidToken, when: allOf(append(when, not(allOf(valid...)))...)},
-		{name: id, lacks: wrongClaims, when: allOf(append(when, allOf(valid...), not(allOf(right...)))...)},
+		{id, "", allOf(append(when, right...)...)},
+		{id, noValidToken, allOf(append(when, not(allOf(valid...)))...)},
+		{id, wrongClaims, allOf(append(when, allOf(valid...), not(allOf(right...)))...)},
 	}
+}
+
+// requestDecision is where the filter that decides leaves the name of the outcome.
+func requestDecision(value *matcherv3.StringMatcher) *matcherv3.MetadataMatcher {
+	return metadata("envoy.filters.http.rbac", []string{"shadow_effective_policy_id"}, textValue(value))
+}
+
+// decideRequests decides, and lets everything go on. Envoy tells the name of the rule that it finds only of what it calls shadow
+// rules, and tells it in time for the answer only if another filter gives it.
+func decideRequests(p requestPolicy) *httprbacv3.RBAC {
+	return &httprbacv3.RBAC{ShadowRules: p.outcomes}
+}
+
+// enforceRequests denies what has not been decided to be allowed. It has no rules of its own, so what is told and what is done are
+// one decision.
+func enforceRequests() *httprbacv3.RBAC {
+	decided := func(value *matcherv3.StringMatcher) *rbacv3.Permission {
+		return &rbacv3.Permission{Rule: &rbacv3.Permission_SourcedMetadata{SourcedMetadata: &rbacv3.SourcedMetadata{
+			MetadataMatcher: requestDecision(value),
+		}}}
+	}
+	rules := newRBAC()
+	rules.Policies["decided"] = &rbacv3.Policy{
+		Permissions: []*rbacv3.Permission{allOf(
+			decided(matching(".+")),
+			not(decided(suffix(denied))), not(decided(suffix(noValidToken))), not(decided(suffix(wrongClaims))),
+		)},
+		Principals: []*rbacv3.Principal{{Identifier: &rbacv3.Principal_Any{Any: true}}},
+	}
+	return &httprbacv3.RBAC{Rules: rules}
+}
+
+func suffix(text string) *matcherv3.StringMatcher {
+	return &matcherv3.StringMatcher{MatchPattern: &matcherv3.StringMatcher_Suffix{Suffix: text}}
 }
 
 // answerUnauthenticated has a request that is denied for want of a valid token answered with 401. Envoy itself answers all that is
 // denied with 403.
 func answerUnauthenticated(m *hcmv3.HttpConnectionManager) {
-	denied := &accesslogv3.AccessLogFilter{FilterSpecifier: &accesslogv3.AccessLogFilter_StatusCodeFilter{
+	forbidden := &accesslogv3.AccessLogFilter{FilterSpecifier: &accesslogv3.AccessLogFilter_StatusCodeFilter{
 		StatusCodeFilter: &accesslogv3.StatusCodeFilter{Comparison: &accesslogv3.ComparisonFilter{
-			Op: accesslogv3.ComparisonFilter_EQ, Value: &corev3.RuntimeUInt32{DefaultValue: 403, RuntimeKey: "parley.denied"},
+			Op: accesslogv3.ComparisonFilter_EQ, Value: &corev3.RuntimeUInt32{DefaultValue: 403, RuntimeKey: "parley.forbidden"},
 		}},
 	}}
 	unauthenticated := &accesslogv3.AccessLogFilter{FilterSpecifier: &accesslogv3.AccessLogFilter_MetadataFilter{
 		MetadataFilter: &accesslogv3.MetadataFilter{
-			Matcher: metadata("envoy.filters.http.rbac", []string{"shadow_effective_policy_id"},
-				textValue(&matcherv3.StringMatcher{MatchPattern: &matcherv3.StringMatcher_Suffix{Suffix: noValidToken}})),
-			MatchIfKeyNotFound: wrapperspb.Bool(false),
+			Matcher: requestDecision(suffix(noValidToken)), MatchIfKeyNotFound: wrapperspb.Bool(false),
 		},
 	}}
 	if m.LocalReplyConfig == nil {
@@ -192,7 +221,7 @@ func answerUnauthenticated(m *hcmv3.HttpConnectionManager) {
 	}
 	m.LocalReplyConfig.Mappers = append([]*hcmv3.ResponseMapper{{
 		Filter: &accesslogv3.AccessLogFilter{FilterSpecifier: &accesslogv3.AccessLogFilter_AndFilter{
-			AndFilter: &accesslogv3.AndFilter{Filters: []*accesslogv3.AccessLogFilter{denied, unauthenticated}},
+			AndFilter: &accesslogv3.AndFilter{Filters: []*accesslogv3.AccessLogFilter{forbidden, unauthenticated}},
 		}},
 		StatusCode: wrapperspb.UInt32(401),
 		HeadersToAdd: []*corev3.HeaderValueOption{{

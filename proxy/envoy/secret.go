@@ -4,7 +4,6 @@ import (
 	"fmt"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
-	httprbacv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/rbac/v3"
 	rbacfilterv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/rbac/v3"
 	tlsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
 	"google.golang.org/protobuf/proto"
@@ -83,7 +82,7 @@ func (r *Resources) requestPolicy(p *snapshot.Policy) error {
 		return err
 	}
 	_, err := r.add(FilterType, requestFilter, &corev3.TypedExtensionConfig{
-		Name: requestFilter, TypedConfig: mustAny(&httprbacv3.RBAC{Rules: requests.rules, ShadowRules: requests.outcomes}),
+		Name: requestFilter, TypedConfig: mustAny(decideRequests(requests)),
 	})
 	return err
 }

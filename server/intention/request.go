@@ -154,8 +154,8 @@ func matchesHTTP(h *api.IntentionHTTP, request *Request) bool {
 	})
 }
 
-// matchesHeader judges a header without its inversion, which turns around all of it: a header that is not there matches
-// nothing, and so is matched by whatever is inverted.
+// matchesHeader judges a header without its inversion, which turns around all of it. Of several values any may match. A header
+// that is not there matches nothing, and so is matched by whatever is inverted.
 func matchesHeader(c *api.IntentionHTTPHeader, request *Request) bool {
 	name := c.Name
 	if strings.EqualFold(name, ":authority") {
@@ -168,10 +168,10 @@ func matchesHeader(c *api.IntentionHTTPHeader, request *Request) bool {
 	default:
 		values = request.Header.Values(name)
 	}
-	if len(values) == 0 {
-		return false
-	}
-	value := strings.Join(values, ",")
+	return slices.ContainsFunc(values, func(value string) bool { return matchesValue(c, value) })
+}
+
+func matchesValue(c *api.IntentionHTTPHeader, value string) bool {
 	fold := func(text string) string {
 		if c.IgnoreCase {
 			return strings.ToLower(text)

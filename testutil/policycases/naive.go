@@ -89,18 +89,20 @@ func naiveMatch(h *api.IntentionHTTP, q Request) bool {
 		return false
 	}
 	for _, c := range h.Header {
-		values := q.Header[http.CanonicalHeaderKey(c.Name)]
-		if naiveHeader(c, values) == c.Invert {
+		found := 0
+		for _, value := range q.Header[http.CanonicalHeaderKey(c.Name)] {
+			if naiveHeader(c, value) {
+				found++
+			}
+		}
+		if found > 0 == c.Invert {
 			return false
 		}
 	}
 	return true
 }
 
-func naiveHeader(c api.IntentionHTTPHeader, values []string) bool {
-	if values == nil {
-		return false
-	}
+func naiveHeader(c api.IntentionHTTPHeader, value string) bool {
 	pattern := ".*"
 	quote := regexp.QuoteMeta
 	switch {
@@ -118,7 +120,7 @@ func naiveHeader(c api.IntentionHTTPHeader, values []string) bool {
 	if c.IgnoreCase {
 		pattern = "(?i)" + pattern
 	}
-	return whole(pattern, strings.Join(values, ","))
+	return whole(pattern, value)
 }
 
 // whole tells whether a pattern's longest match is all of the text.
