@@ -159,9 +159,10 @@ func normalize(m *hcmv3.HttpConnectionManager, n api.RequestNormalization) error
 		if !ok {
 			return fmt.Errorf("mesh: HeadersWithUnderscoresAction is %q, which is none of Envoy's", n.HeadersWithUnderscoresAction)
 		}
-		m.CommonHttpProtocolOptions = &corev3.HttpProtocolOptions{
-			HeadersWithUnderscoresAction: corev3.HttpProtocolOptions_HeadersWithUnderscoresAction(action),
+		if m.CommonHttpProtocolOptions == nil {
+			m.CommonHttpProtocolOptions = &corev3.HttpProtocolOptions{}
 		}
+		m.CommonHttpProtocolOptions.HeadersWithUnderscoresAction = corev3.HttpProtocolOptions_HeadersWithUnderscoresAction(action)
 	}
 	return nil
 }

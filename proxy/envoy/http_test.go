@@ -215,11 +215,12 @@ func TestPartsThatAnOperatorWroteAreGuarded(t *testing.T) {
 	manager := `{"name":"http","typedConfig":{"@type":"type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
 		"statPrefix":"own","routeConfig":{"name":"own"},"httpFilters":[{"name":"envoy.filters.http.router","typedConfig":{"@type":"type.googleapis.com/envoy.extensions.filters.http.router.v3.Router"}}]}}`
 	s := example()
-	s.Proxy.Proxy.Config = map[string]any{
+	text := map[string]any{
 		publicListenerJSON: fmt.Sprintf(`{"@type":%q,"name":"own","address":{"socketAddress":{"address":"127.0.0.1","portValue":1}},
 			"filterChains":[{"transportSocket":{"name":"envoy.transport_sockets.raw_buffer"},"filters":[%s]},{"filters":[%s]}],"defaultFilterChain":{"filters":[%s]}}`, ListenerType, manager, manager, manager),
 		"envoy_local_cluster_json": `{"name":"mine","connectTimeout":"7s"}`,
 	}
+	s.Proxy.Proxy.Config = text
 	s.Upstreams[0].Chain.Default = true
 	s.Upstreams[0].Config = snapshot.Config{clusterJSON: `{"name":"mine","type":"STATIC","connectTimeout":"8s"}`,
 		listenerJSON: `{"name":"own-upstream","address":{"pipe":{"path":"/x"}}}`}
@@ -243,6 +244,17 @@ func TestPartsThatAnOperatorWroteAreGuarded(t *testing.T) {
 		}
 		if c.GetFilters()[0].GetConfigDiscovery() == nil {
 			t.Errorf("%s comes first", c.GetFilters()[0].GetName())
+		}
+	}
+	// Where requests are judged, nothing else is asked of a connection than to be of the mesh.
+	h := httpExample(t, written{protocol: "http"})
+	h.Proxy.Proxy.Config = text
+	l = read(t, NewBuilder().Build(h, "g"), ListenerType, publicListener, &listenerv3.Listener{})
+	for _, c := range l.GetFilterChains() {
+		tls := &tlsv3.DownstreamTlsContext{}
+		if err := c.GetTransportSocket().GetTypedConfig().UnmarshalTo(tls); err != nil || len(c.GetFilters()) != 1 ||
+			tls.GetCommonTlsContext().GetValidationContextSdsSecretConfig().GetName() != rootsSecret || !tls.GetRequireClientCertificate().GetValue() {
+			t.Errorf("%v, %v", c, err)
 		}
 	}
 	if c := read(t, r, ClusterType, localAppCluster, &clusterv3.Cluster{}); c.GetConnectTimeout().AsDuration() != 7*time.Second {

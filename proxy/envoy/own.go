@@ -32,7 +32,7 @@ func unmarshal(text string, into proto.Message) error {
 }
 
 // ownPublic adds a public listener as the operator wrote it, but for what guards the service: each filter chain wants a
-// certificate of the mesh, and judges its connections and requests before anything else does.
+// certificate of the mesh, and judges its connections, or its requests if the service has such, before anything else does.
 func (r *Resources) ownPublic(s *snapshot.Snapshot, generation, text string) error {
 	listener := &listenerv3.Listener{}
 	if err := unmarshal(text, listener); err != nil {
@@ -47,30 +47,41 @@ func (r *Resources) ownPublic(s *snapshot.Snapshot, generation, text string) err
 		return fmt.Errorf("%s: it has no filter chain", publicListenerJSON)
 	}
 	for _, chain := range chains {
-		chain.TransportSocket = tlsSocket(mustAny(downstreamTLS(s.Mesh, policyName(policySecret, generation), publicALPN(s.Protocol))))
-		chain.Filters = append([]*listenerv3.Filter{connectionGuard(generation)}, chain.GetFilters()...)
+		managed := false
 		for _, f := range chain.GetFilters() {
-			if err := guardRequests(f); err != nil {
+			guarded, err := guardRequests(f, s.Mesh)
+			if err != nil {
 				return fmt.Errorf("%s: filter %q: %w", publicListenerJSON, f.GetName(), err)
 			}
+			managed = managed || guarded
 		}
+		callers := rootsSecret
+		if !managed || !isHTTP(s.Protocol) {
+			callers = policyName(policySecret, generation)
+			chain.Filters = append([]*listenerv3.Filter{connectionGuard(generation)}, chain.GetFilters()...)
+		}
+		chain.TransportSocket = tlsSocket(mustAny(downstreamTLS(s.Mesh, callers, publicALPN(s.Protocol))))
 	}
 	return r.guarded(listener, s, generation)
 }
 
-// guardRequests puts what judges requests in front of the filters of a connection manager. Other filters are left as they are.
-func guardRequests(f *listenerv3.Filter) error {
+// guardRequests puts what judges requests in front of the filters of a connection manager, which is to bring them into the form in
+// which they are judged. Other filters are left as they are.
+func guardRequests(f *listenerv3.Filter, mesh snapshot.Mesh) (guarded bool, err error) {
 	manager := &hcmv3.HttpConnectionManager{}
 	if !f.GetTypedConfig().MessageIs(manager) {
-		return nil
+		return false, nil
 	}
 	if err := f.GetTypedConfig().UnmarshalTo(manager); err != nil {
-		return err
+		return false, err
 	}
 	manager.HttpFilters = append(requestGuards(), manager.GetHttpFilters()...)
 	answerUnauthenticated(manager)
+	if err := normalize(manager, requestNormalization(mesh)); err != nil {
+		return false, err
+	}
 	f.ConfigType = &listenerv3.Filter_TypedConfig{TypedConfig: mustAny(manager)}
-	return nil
+	return true, nil
 }
 
 // ownListener reads the listener that an operator wrote for an upstream; nil if there is none.

@@ -262,7 +262,17 @@ func ownListenerIsGuarded(w *HTTPWorld) {
 	if got, err := w.direct(nil); err == nil {
 		w.T.Errorf("somebody without a certificate got %+v", got)
 	}
+	w.Rules(snapshot.Rule{ID: "by-path", Source: "other", HTTP: true, Permissions: []api.IntentionPermission{
+		{Action: api.Allow, HTTP: &api.IntentionHTTP{PathExact: "/"}},
+	}})
 	other := w.Authority.Leaf(w.T, "other")
+	w.Eventually("other to be let pass by a permission", func() error {
+		got, err := w.direct(&other)
+		if err == nil && got.Status != http.StatusOK {
+			err = fmt.Errorf("status %d", got.Status)
+		}
+		return err
+	})
 	if got, err := w.direct(&other); err != nil || got.Status != http.StatusOK {
 		w.T.Errorf("other got %+v, %v", got, err)
 	}
