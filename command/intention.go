@@ -78,17 +78,32 @@ func intentionCreate(c *cli.Context, client *api.Client) error {
 	return told.end(nil)
 }
 
-// createNew makes an intention where there is none of the same names.
+// createNew makes an intention where there is none of the same names. One with permissions has no id: the API by id has none of
+// them.
 func createNew(c *cli.Context, client *api.Client, x *api.Intention) error {
+	if len(x.Permissions) > 0 {
+		old, err := sameNames(c, client, x)
+		if err != nil {
+			return err
+		}
+		if old != nil {
+			return exists(old)
+		}
+		return client.Intentions().Put(c.Context, x, nil)
+	}
 	id, err := client.Intentions().Create(c.Context, x, nil)
 	if err == nil {
 		x.ID = id
 		return nil
 	}
 	if old, lookErr := sameNames(c, client, x); lookErr == nil && old != nil {
-		return fmt.Errorf("an intention %s exists already; -replace replaces it", rule(old))
+		return exists(old)
 	}
 	return err
+}
+
+func exists(old *api.Intention) error {
+	return fmt.Errorf("an intention %s exists already; -replace replaces it", rule(old))
 }
 
 // sameNames finds the intention that has the names of another one.
@@ -99,7 +114,7 @@ func sameNames(c *cli.Context, client *api.Client, x *api.Intention) (*api.Inten
 
 // replace puts one intention in the place of another. One that was made by id keeps it.
 func replace(c *cli.Context, client *api.Client, old, x *api.Intention) error {
-	if old.ID == "" {
+	if old.ID == "" || len(x.Permissions) > 0 {
 		return client.Intentions().Put(c.Context, x, nil)
 	}
 	x.ID = old.ID
