@@ -279,7 +279,10 @@ func (c *Core) Close() error {
 	c.mu.Unlock()
 	c.cancel()
 	c.calls.Wait()
-	err := c.raft.Shutdown().Error()
+	stopped := c.raft.Shutdown()
+	// Raft waits for what it has asked the others, ten seconds for each question to one that does not answer.
+	_ = c.witness.Close()
+	err := stopped.Error()
 	c.done.Wait()
 	c.views.Close()
 	c.recent.close()

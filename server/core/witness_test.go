@@ -2,6 +2,7 @@ package core
 
 import (
 	"context"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -203,4 +204,46 @@ type slowly struct {
 func (s slowly) AppendEntries(id raft.ServerID, target raft.ServerAddress, args *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse) error {
 	time.Sleep(s.after)
 	return s.answering.AppendEntries(id, target, args, resp)
+}
+
+// mute is a transport to servers that accept what they are told and never answer, until it is closed.
+type mute struct {
+	*raft.InmemTransport
+	closed chan struct{}
+	once   sync.Once
+	on     atomic.Bool
+}
+
+func (m *mute) AppendEntries(id raft.ServerID, target raft.ServerAddress, args *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse) error {
+	if m.on.Load() {
+		<-m.closed
+		return raft.ErrTransportShutdown
+	}
+	return m.InmemTransport.AppendEntries(id, target, args, resp)
+}
+
+func (m *mute) Close() error {
+	m.once.Do(func() { close(m.closed) })
+	return m.InmemTransport.Close()
+}
+
+func TestCloseDoesNotWaitForServersThatDoNotAnswer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		mutes := map[raft.ServerID]*mute{}
+		c := newClusterOf(t, 3, func(o *Options) {
+			m := &mute{InmemTransport: o.Transport.(*raft.InmemTransport), closed: make(chan struct{})}
+			o.Transport, mutes[o.Raft.LocalID] = m, m
+		})
+		l := c.leader()
+		mutes[l.opts.Raft.LocalID].on.Store(true)
+		time.Sleep(100 * time.Millisecond) // heartbeats are under way
+		began := time.Now()
+		if err := l.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if took := time.Since(began); took > time.Second {
+			t.Errorf("it took %v", took)
+		}
+		c.close()
+	})
 }
