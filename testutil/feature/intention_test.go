@@ -20,8 +20,13 @@ import (
 
 // TestRequestsAreJudged takes permissions and tokens from the command line to real Envoys, and back out of their log.
 func TestRequestsAreJudged(t *testing.T) {
-	envoy := planes()[1]
+	testutil.Envoy(t) // or skip
 	a := testutil.Dev(t)
+	start := func(service string) {
+		run(t, a, "connect", "envoy", "-sidecar-for", service, "-envoy-binary", testutil.Envoy(t),
+			"-admin-bind", "127.0.0.1:"+strconv.Itoa(testutil.FreePorts(t).HTTP), "--",
+			"-l", "warning", "--concurrency", "1", "--file-flush-interval-msec", "50")
+	}
 	write := func(e api.ConfigEntry) {
 		t.Helper()
 		if err := a.API.ConfigEntries().Put(t.Context(), e, nil); err != nil {
@@ -79,14 +84,14 @@ func TestRequestsAreJudged(t *testing.T) {
 
 	b := startBackend(t, "db-1")
 	register(t, a, b.definition("db"))
-	envoy.start(t, a, "db-1")
+	start("db-1")
 	port := testutil.FreePorts(t).HTTP
 	register(t, a, &api.ServiceDefinition{
 		Name: "web", Port: 1, Connect: &api.Connect{SidecarService: &api.ServiceDefinition{Proxy: &api.Proxy{
 			Upstreams: []api.Upstream{{DestinationName: "db", LocalBindPort: port}},
 		}}},
 	})
-	envoy.start(t, a, "web")
+	start("web")
 	client := &http.Client{Timeout: 10 * time.Second}
 	t.Cleanup(client.CloseIdleConnections)
 	ask := func(ctx context.Context, id, method, path, token string) (int, error) {
