@@ -7,7 +7,9 @@ import (
 	"testing"
 
 	"github.com/parleymesh/parley/api"
+	"github.com/parleymesh/parley/server/configentry"
 	"github.com/parleymesh/parley/server/intention"
+	"github.com/parleymesh/parley/testutil/nounstore"
 	"github.com/parleymesh/parley/testutil/policycases"
 )
 
@@ -81,5 +83,41 @@ func TestVerdicts(t *testing.T) {
 	}
 	if got := intention.DecideRequest(nil, "web", &intention.Request{}); got.Allowed || got.Why == "" {
 		t.Errorf("without rules: %+v", got)
+	}
+}
+
+// TestAPolicyHasTheProvidersItAsksFor, as they stand, and is woken when they change, and by no others.
+func TestAPolicyHasTheProvidersItAsksFor(t *testing.T) {
+	s := nounstore.New()
+	put := func(e api.ConfigEntry) { nounstore.Do[bool](t, s, configentry.NewPut(e, nil)) }
+	all := issuers(t)
+	put(all[0].Provider(t))
+	put(all[1].Provider(t))
+	put(&api.ServiceIntentions{Kind: api.KindServiceIntentions, Name: "db", JWT: &api.IntentionJWT{Providers: []api.IntentionJWTProvider{{Name: "one"}}},
+		Sources: []api.SourceIntention{{Name: "web", Action: api.Allow}, {Name: "api", Action: api.Deny}}})
+	policy := func() []*intention.Rule {
+		return nounstore.Values[*intention.Rule](t, s, intention.Policy{Destination: "db"})
+	}
+	rules := policy()
+	if len(rules) != 3 || rules[1].HTTP == rules[0].HTTP || len(rules[2].Providers) != 1 || rules[2].Providers[0].Name != "one" {
+		t.Fatalf("got %+v, %+v, %+v", rules[0], rules[1], rules[2])
+	}
+	if d := intention.Decide(rules, "web"); d.Allowed {
+		t.Errorf("a connection that carries no token: %+v", d)
+	}
+	changed := all[0].Provider(t)
+	changed.Issuer = "another"
+	other := all[1].Provider(t)
+	other.Issuer = "another"
+	for name, c := range map[string]struct {
+		e    api.ConfigEntry
+		want bool
+	}{"its provider": {changed, true}, "another": {other, false}} {
+		if got := s.Wakes(t, configentry.NewPut(c.e, nil), intention.Policy{Destination: "db"})[0]; got != c.want {
+			t.Errorf("%s wakes it: %t", name, got)
+		}
+	}
+	if got := policy()[2].Providers[0].Issuer; got != "another" {
+		t.Errorf("the issuer is %q", got)
 	}
 }
