@@ -27,6 +27,10 @@ const (
 	wrongClaims  = ": wrong claims"   // likewise
 )
 
+// maxPermissions bounds the permissions of one rule. Each excludes all before it, so what is sent grows with their square: this many
+// are some megabytes.
+const maxPermissions = 500
+
 // outcome is one way in which a rule decides. Those of a rule, and so of a policy, exclude one another: of any request exactly one
 // is true, or none if its caller is not of the mesh.
 type outcome struct {
@@ -118,6 +122,9 @@ func ruleOutcomes(r *snapshot.Rule, verified []string) ([]outcome, error) {
 		return []outcome{{r.ID, denied, always()}}, nil
 	case len(r.Permissions) == 0:
 		return tokenOutcomes(r.ID, nil, verified, r.JWT), nil
+	}
+	if n := len(r.Permissions); n > maxPermissions {
+		return nil, fmt.Errorf("it has %d permissions, at most %d are sent", n, maxPermissions)
 	}
 	var out []outcome
 	var earlier []*rbacv3.Permission

@@ -48,6 +48,10 @@ func TestARuleThatCannotBeWrittenDeniesAllRequestsOfItsSource(t *testing.T) {
 			t.Errorf("%s: outcomes %s, problems %q", name, got, c.problems)
 		}
 	}
+	many := byRequest(slices.Repeat([]api.IntentionPermission{rest}, maxPermissions+1)...)
+	if c := compileRequests(&snapshot.Policy{TrustDomain: "td", Rules: []snapshot.Rule{many}}, nil); outcomeNames(c) != "default: denied, web: denied" {
+		t.Errorf("too many: outcomes %s", outcomeNames(c))
+	}
 }
 
 func TestOutcomesBearTheNameOfWhatDecides(t *testing.T) {
