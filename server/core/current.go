@@ -17,7 +17,7 @@ const reliveGrace = 3 * time.Second
 type current struct {
 	is    atomic.Bool
 	began time.Time
-	last  uint64 // the last command in the log at the start
+	last  atomic.Uint64 // the last command in the log at the start, or a later one of which the leader has told meanwhile
 	grace time.Duration
 }
 
@@ -37,7 +37,7 @@ func newCurrent(logs raft.LogStore, hold time.Duration) (*current, error) {
 			return nil, err
 		}
 		if l.Type == raft.LogCommand {
-			c.last = i
+			c.last.Store(i)
 			break
 		}
 	}
@@ -49,9 +49,15 @@ func (c *current) reached(f *fsm) bool {
 	if c.is.Load() {
 		return true
 	}
-	if _, n := f.moment(); n > 0 && n >= c.last || time.Since(c.began) > c.grace {
+	if _, n := f.moment(); n > 0 && n >= c.last.Load() || time.Since(c.began) > c.grace {
 		c.is.Store(true)
 		return true
 	}
 	return false
+}
+
+// told notes how far the leader had come when it answered in this server's place.
+func (c *current) told(index uint64) {
+	for before := c.last.Load(); before < index && !c.last.CompareAndSwap(before, index); before = c.last.Load() {
+	}
 }

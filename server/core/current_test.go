@@ -63,3 +63,25 @@ func TestStaleReadDoesNotGoBackOverARestart(t *testing.T) {
 		})
 	}
 }
+
+// What the leader has said in the place of a server that has only just come back is not taken back by that.
+func TestReturnedServerComesAsFarAsItsLeaderSaid(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(t, 1)
+		l := c.leader()
+		l.mustPut(t, "a")
+		cur := &current{began: time.Now(), grace: reliveGrace}
+		_, at := l.fsm.moment()
+		cur.last.Store(at)
+		cur.told(at + 1)
+		cur.told(at)
+		if cur.reached(l.fsm) {
+			t.Error("it answers though the leader has told of a later entry")
+		}
+		l.mustPut(t, "b")
+		if !cur.reached(l.fsm) {
+			t.Error("it does not answer")
+		}
+		c.close()
+	})
+}

@@ -105,7 +105,11 @@ func (c *Core) query(ctx context.Context, e verb.Envelope, o verb.Options, q ver
 		if o.MinIndex > 0 {
 			o.Wait = max(time.Until(until), time.Millisecond)
 		}
-		return leader.QueryEnvelope(ctx, e, o)
+		a, err := leader.QueryEnvelope(ctx, e, o)
+		if o.Mode == verb.Stale && err == nil {
+			c.current.told(a.Index)
+		}
+		return a, err
 	})
 }
 
