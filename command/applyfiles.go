@@ -77,11 +77,7 @@ func entryFiles(path string) ([]string, error) {
 // readEntryFile reads a file that is one entry, a list of them in JSON, or has several as blocks called "entry"; an agent's
 // configuration may have them in config_entries, bootstrap.
 func readEntryFile(c *cli.Context, name string) ([]written, error) {
-	from, shown := "@"+name, filepath.Clean(name)
-	if name == "-" {
-		from, shown = name, "standard input"
-	}
-	data, err := input(c, from)
+	data, shown, err := contents(c, name)
 	if err != nil {
 		return nil, err
 	}
@@ -202,9 +198,8 @@ func inside(v *hcl.Value, part string) *hcl.Value {
 	if v.Kind == hcl.List && len(v.Items) == 1 {
 		v = v.Items[0] // and a list of one is a block
 	}
-	fold := func(s string) string { return strings.ToLower(strings.ReplaceAll(s, "_", "")) }
 	for _, f := range v.Fields {
-		if fold(f.Key) == fold(part) {
+		if hcl.Fold(f.Key) == hcl.Fold(part) {
 			return f.Value
 		}
 	}

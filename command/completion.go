@@ -199,6 +199,11 @@ func replaceFile(path, text string) error {
 	if info, err := os.Stat(path); err == nil {
 		mode = info.Mode().Perm()
 	}
+	return writeWhole(path, text, mode)
+}
+
+// writeWhole has a file, whose directory need not be there yet, be the old one or the new one, and never half of it.
+func writeWhole(path, text string, mode fs.FileMode) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return err
 	}

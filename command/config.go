@@ -91,15 +91,21 @@ func entryFile(c *cli.Context, name string) (api.ConfigEntry, error) {
 
 // treeOf reads a file, or standard input, in HCL or JSON.
 func treeOf(c *cli.Context, name string) (*hcl.Value, error) {
-	from, shown := "@"+name, filepath.Clean(name)
-	if name == "-" {
-		from, shown = name, "standard input"
-	}
-	data, err := input(c, from)
+	data, shown, err := contents(c, name)
 	if err != nil {
 		return nil, err
 	}
 	return hcl.Parse(shown, data, notation(data))
+}
+
+// contents reads a file, or standard input, and tells what it is called in complaints.
+func contents(c *cli.Context, name string) (data []byte, shown string, err error) {
+	from, shown := "@"+name, filepath.Clean(name)
+	if name == "-" {
+		from, shown = name, "standard input"
+	}
+	data, err = input(c, from)
+	return data, shown, err
 }
 
 // notation tells JSON from HCL by how a text begins: no HCL file begins with a brace.

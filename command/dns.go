@@ -180,17 +180,7 @@ func writeResolverFile(f resolverFile, force bool) error {
 	case err != nil && !errors.Is(err, os.ErrNotExist):
 		return err
 	}
-	if err := os.MkdirAll(filepath.Dir(f.Path), 0o755); err != nil {
-		return err
-	}
-	next := f.Path + ".new"
-	if err := os.WriteFile(next, []byte(f.Text), 0o644); err != nil {
-		return err
-	}
-	if err := os.Rename(next, f.Path); err != nil {
-		return errors.Join(err, os.Remove(next))
-	}
-	return nil
+	return writeWhole(f.Path, f.Text, 0o644)
 }
 
 // dnsCheckResult is what a check found.

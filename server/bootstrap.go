@@ -12,12 +12,11 @@ import (
 
 // bootstrapAlone founds a cluster of one when that is what is wanted and there is none yet.
 func (s *Server) bootstrapAlone(cfg *raft.Config) error {
-	exists, err := raft.HasExistingState(s.storage.logs, s.storage.stable, s.storage.snapshots)
-	if err != nil {
-		return fmt.Errorf("read the raft state: %w", err)
-	}
-	if exists || s.opts.BootstrapExpect != 1 {
+	if s.opts.BootstrapExpect != 1 {
 		return nil
+	}
+	if used, err := s.storage.used(); used || err != nil {
+		return err
 	}
 	alone := raft.Configuration{Servers: []raft.Server{{ID: cfg.LocalID, Address: s.transport.LocalAddr()}}}
 	if err := raft.BootstrapCluster(cfg, s.storage.logs, s.storage.stable, s.storage.snapshots, s.transport, alone); err != nil {

@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/hashicorp/raft"
-
 	"github.com/parleymesh/parley/api"
 	"github.com/parleymesh/parley/server/ca"
 	"github.com/parleymesh/parley/server/state"
@@ -31,11 +29,11 @@ func (s *Server) tellCluster() (known string, err error) {
 		s.opts.Members.Belongs(string(name))
 		return string(name), nil
 	}
-	exists, err := raft.HasExistingState(s.storage.logs, s.storage.stable, s.storage.snapshots)
+	used, err := s.storage.used()
 	if err != nil {
-		return "", fmt.Errorf("read the raft state: %w", err)
+		return "", err
 	}
-	if !exists {
+	if !used {
 		s.opts.Members.Belongs(NoCluster)
 	}
 	return "", nil

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"math"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/parleymesh/parley/api"
@@ -84,10 +85,7 @@ func places(here, node string, members []api.Member, place func(member string) *
 
 // nodeOf is the name of a member in its own datacenter.
 func nodeOf(m api.Member) string {
-	if suffix := "." + m.Tags["dc"]; len(m.Name) > len(suffix) && m.Name[len(m.Name)-len(suffix):] == suffix {
-		return m.Name[:len(m.Name)-len(suffix)]
-	}
-	return m.Name
+	return strings.TrimSuffix(m.Name, "."+m.Tags["dc"])
 }
 
 // medianDistance is how far half of the places are from one at the most; those of which that is not known are farther than any.

@@ -110,9 +110,9 @@ func New(o Options) (_ *Server, err error) {
 
 	cfg := raftConfig(o)
 	s.promise = newPromise(o.Stream, cfg.LeaderLeaseTimeout)
-	if exists, err := raft.HasExistingState(s.storage.logs, s.storage.stable, s.storage.snapshots); err != nil {
-		return nil, fmt.Errorf("read the raft state: %w", err)
-	} else if !exists {
+	if used, err := s.storage.used(); err != nil {
+		return nil, err
+	} else if !used {
 		s.promise.end()
 	}
 	s.transport = raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{

@@ -33,6 +33,15 @@ type storage struct {
 	keep func(applied func() uint64)
 }
 
+// used tells whether there is a log, a vote or a snapshot: whether this server has ever belonged to a cluster.
+func (s storage) used() (bool, error) {
+	used, err := raft.HasExistingState(s.logs, s.stable, s.snapshots)
+	if err != nil {
+		return false, fmt.Errorf("read the raft state: %w", err)
+	}
+	return used, nil
+}
+
 // inMemory returns storage that ends with the process, for development mode and tests.
 func inMemory() storage {
 	s := raft.NewInmemStore()

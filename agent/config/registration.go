@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/parleymesh/parley/agent/config/hcl"
 	"github.com/parleymesh/parley/api"
@@ -38,11 +39,11 @@ func meantToRegister(path string) bool {
 	if len(words) == 0 || !slices.Contains(definitionKeys, strings.ToLower(string(words[0][1]))) {
 		return false
 	}
-	return !slices.ContainsFunc(words, func(w [][]byte) bool { return settingWords[hcl.Fold(string(w[1]))] })
+	return !slices.ContainsFunc(words, func(w [][]byte) bool { return settingWords()[hcl.Fold(string(w[1]))] })
 }
 
-// settingWords are the keys of settings that no definition has, folded.
-var settingWords = func() map[string]bool {
+// settingWords are the keys of settings that no definition has, folded. Most commands read no definitions and never ask for them.
+var settingWords = sync.OnceValue(func() map[string]bool {
 	words := map[string]bool{}
 	for _, key := range hcl.Keys(reflect.TypeFor[Config]()) {
 		words[hcl.Fold(key)] = true
@@ -61,4 +62,4 @@ var settingWords = func() map[string]bool {
 		}
 	}
 	return words
-}()
+})

@@ -99,14 +99,8 @@ func (p *Pool) keys(ask func(*serf.KeyManager, *serf.KeyRequestOptions) (*serf.K
 // KeysError is what went wrong with keys: first in which pool, then which member says what.
 type KeysError []string
 
-// Error lists it as the public API does.
-func (e KeysError) Error() string {
-	noun := "errors"
-	if len(e) == 1 {
-		noun = "error"
-	}
-	return fmt.Sprintf("%d %s occurred:\n\t* %s\n\n", len(e), noun, strings.Join(e, "\n\t* "))
-}
+// Error is on one line. Operators are told of all pools together, by the HTTP API.
+func (e KeysError) Error() string { return strings.Join(e, "; ") }
 
 // Title is what the pool is called to operators.
 func (p *Pool) Title() string {

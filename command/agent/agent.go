@@ -88,7 +88,7 @@ type Agent struct {
 	failed  chan error // receives why the agent cannot go on
 	leaving chan struct{}
 	leave   sync.Once
-	loaded  string // the stamp of what the configuration was read from
+	loaded  string // the stamp of what the configuration was read from, where it is reloaded by itself
 	// reloading keeps reloads apart.
 	reloading sync.Mutex
 }
@@ -99,7 +99,7 @@ func New(ctx context.Context, o Options) (*Agent, error) {
 		cfg: o.Config, opts: o, log: o.logs.logger(),
 		failed: make(chan error, 8), leaving: make(chan struct{}), haveLocal: make(chan struct{}),
 	}
-	if o.Stamp != nil {
+	if a.autoReloads() { // before anything else, so that no change during the start is missed
 		a.loaded = o.Stamp()
 	}
 	steps := []func() error{
@@ -341,7 +341,7 @@ func (a *Agent) goOn() {
 	if len(a.cfg.RetryJoin) > 0 {
 		running.Go(func() { a.join(ctx) })
 	}
-	if a.cfg.AutoReloadConfig && a.opts.Stamp != nil {
+	if a.autoReloads() {
 		running.Go(func() { a.autoReload(ctx) })
 	}
 	running.Go(func() { a.joinWAN(ctx) })

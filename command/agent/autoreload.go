@@ -8,6 +8,8 @@ import (
 // lookAgain is how often the configuration's files are looked at for changes.
 const lookAgain = time.Second
 
+func (a *Agent) autoReloads() bool { return a.cfg.AutoReloadConfig && a.opts.Stamp != nil }
+
 // autoReload reloads the configuration when its files have changed, and stand as they are for a moment: a file that is being
 // written is not read by halves. One that is refused is tried again when it has changed again.
 func (a *Agent) autoReload(ctx context.Context) {

@@ -52,9 +52,9 @@ func headerMatch(h api.RouteHeaderMatch) *routev3.HeaderMatcher {
 	case h.Exact != "":
 		m.HeaderMatchSpecifier = stringHeader(exactly(h.Exact))
 	case h.Prefix != "":
-		m.HeaderMatchSpecifier = stringHeader(&matcherv3.StringMatcher{MatchPattern: &matcherv3.StringMatcher_Prefix{Prefix: h.Prefix}})
+		m.HeaderMatchSpecifier = stringHeader(beginning(h.Prefix))
 	case h.Suffix != "":
-		m.HeaderMatchSpecifier = stringHeader(&matcherv3.StringMatcher{MatchPattern: &matcherv3.StringMatcher_Suffix{Suffix: h.Suffix}})
+		m.HeaderMatchSpecifier = stringHeader(ending(h.Suffix))
 	case h.Regex != "":
 		m.HeaderMatchSpecifier = stringHeader(matching(h.Regex))
 	default:
@@ -91,6 +91,14 @@ func stringHeader(m *matcherv3.StringMatcher) *routev3.HeaderMatcher_StringMatch
 
 func exactly(text string) *matcherv3.StringMatcher {
 	return &matcherv3.StringMatcher{MatchPattern: &matcherv3.StringMatcher_Exact{Exact: text}}
+}
+
+func beginning(text string) *matcherv3.StringMatcher {
+	return &matcherv3.StringMatcher{MatchPattern: &matcherv3.StringMatcher_Prefix{Prefix: text}}
+}
+
+func ending(text string) *matcherv3.StringMatcher {
+	return &matcherv3.StringMatcher{MatchPattern: &matcherv3.StringMatcher_Suffix{Suffix: text}}
 }
 
 func matching(pattern string) *matcherv3.StringMatcher {

@@ -60,7 +60,7 @@ func httpPermission(h *api.IntentionHTTP) (*rbacv3.Permission, error) {
 		path(exactly(h.PathExact))
 	}
 	if h.PathPrefix != "" {
-		path(&matcherv3.StringMatcher{MatchPattern: &matcherv3.StringMatcher_Prefix{Prefix: h.PathPrefix}})
+		path(beginning(h.PathPrefix))
 	}
 	if h.PathRegex != "" {
 		if err := checkPattern("PathRegex", h.PathRegex); err != nil {
@@ -108,9 +108,9 @@ func headerCondition(h *api.IntentionHTTPHeader) (*rbacv3.Permission, error) {
 	case h.Exact != "":
 		text(exactly(h.Exact))
 	case h.Prefix != "":
-		text(&matcherv3.StringMatcher{MatchPattern: &matcherv3.StringMatcher_Prefix{Prefix: h.Prefix}})
+		text(beginning(h.Prefix))
 	case h.Suffix != "":
-		text(&matcherv3.StringMatcher{MatchPattern: &matcherv3.StringMatcher_Suffix{Suffix: h.Suffix}})
+		text(ending(h.Suffix))
 	case h.Contains != "":
 		text(&matcherv3.StringMatcher{MatchPattern: &matcherv3.StringMatcher_Contains{Contains: h.Contains}})
 	case h.Regex != "":

@@ -199,15 +199,11 @@ func enforceRequests() *httprbacv3.RBAC {
 	rules.Policies["decided"] = &rbacv3.Policy{
 		Permissions: []*rbacv3.Permission{allOf(
 			decided(matching(".+")),
-			not(decided(suffix(denied))), not(decided(suffix(noValidToken))), not(decided(suffix(wrongClaims))),
+			not(decided(ending(denied))), not(decided(ending(noValidToken))), not(decided(ending(wrongClaims))),
 		)},
 		Principals: []*rbacv3.Principal{{Identifier: &rbacv3.Principal_Any{Any: true}}},
 	}
 	return &httprbacv3.RBAC{Rules: rules}
-}
-
-func suffix(text string) *matcherv3.StringMatcher {
-	return &matcherv3.StringMatcher{MatchPattern: &matcherv3.StringMatcher_Suffix{Suffix: text}}
 }
 
 // answerUnauthenticated has a request that is denied for want of a valid token answered with 401. Envoy itself answers all that is
@@ -220,7 +216,7 @@ func answerUnauthenticated(m *hcmv3.HttpConnectionManager) {
 	}}
 	unauthenticated := &accesslogv3.AccessLogFilter{FilterSpecifier: &accesslogv3.AccessLogFilter_MetadataFilter{
 		MetadataFilter: &accesslogv3.MetadataFilter{
-			Matcher: requestDecision(suffix(noValidToken)), MatchIfKeyNotFound: wrapperspb.Bool(false),
+			Matcher: requestDecision(ending(noValidToken)), MatchIfKeyNotFound: wrapperspb.Bool(false),
 		},
 	}}
 	if m.LocalReplyConfig == nil {

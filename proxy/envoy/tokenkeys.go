@@ -14,7 +14,6 @@ import (
 
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
-	endpointv3 "github.com/envoyproxy/go-control-plane/envoy/config/endpoint/v3"
 	jwtv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/jwt_authn/v3"
 	tlsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
 	"google.golang.org/protobuf/types/known/durationpb"
@@ -121,14 +120,7 @@ func keysCluster(provider string, r *api.RemoteJWKS) (*clusterv3.Cluster, error)
 		Name:                 keysClusterName(provider),
 		ClusterDiscoveryType: &clusterv3.Cluster_Type{Type: discovery},
 		ConnectTimeout:       durationpb.New(cmp.Or(time.Duration(settings.ConnectTimeout), keysConnectTimeout)),
-		LoadAssignment: &endpointv3.ClusterLoadAssignment{
-			ClusterName: keysClusterName(provider),
-			Endpoints: []*endpointv3.LocalityLbEndpoints{{LbEndpoints: []*endpointv3.LbEndpoint{{
-				HostIdentifier: &endpointv3.LbEndpoint_Endpoint{Endpoint: &endpointv3.Endpoint{
-					Address: socketAddress(snapshot.Address{Host: u.Hostname(), Port: port}),
-				}},
-			}}}},
-		},
+		LoadAssignment:       oneEndpoint(keysClusterName(provider), socketAddress(snapshot.Address{Host: u.Hostname(), Port: port})),
 	}
 	if !tls {
 		return cluster, nil

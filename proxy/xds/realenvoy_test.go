@@ -273,6 +273,23 @@ func TestEnvoysRejectionIsToldWithItsReason(t *testing.T) {
 	})
 }
 
+// accessLog reads what Envoy has logged so far.
+func accessLog(path string) ([]map[string]any, error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	var lines []map[string]any
+	for line := range strings.Lines(string(text)) {
+		var entry map[string]any
+		if err := json.Unmarshal([]byte(line), &entry); err != nil {
+			return nil, fmt.Errorf("%s: %w", line, err)
+		}
+		lines = append(lines, entry)
+	}
+	return lines, nil
+}
+
 func TestEnvoyLogsWhoCalledAndByWhichRule(t *testing.T) {
 	e := newEnvoys(t)
 	w := meshcases.NewWorld(t, e)
@@ -288,16 +305,12 @@ func TestEnvoyLogsWhoCalledAndByWhichRule(t *testing.T) {
 		t.Fatalf("got %q, %v", got, err)
 	}
 	w.Eventually("the lines of both callers", func() error {
-		text, err := os.ReadFile(path)
+		lines, err := accessLog(path)
 		if err != nil {
 			return err
 		}
 		found := map[string]bool{}
-		for line := range strings.Lines(string(text)) {
-			var entry map[string]any
-			if err := json.Unmarshal([]byte(line), &entry); err != nil {
-				return fmt.Errorf("%s: %w", line, err)
-			}
+		for _, entry := range lines {
 			caller, _ := entry["caller"].(string)
 			switch {
 			case strings.HasSuffix(caller, "/svc/web"):
@@ -307,7 +320,7 @@ func TestEnvoyLogsWhoCalledAndByWhichRule(t *testing.T) {
 			}
 		}
 		if !found["allowed"] || !found["denied"] {
-			return fmt.Errorf("%v in %s", found, text)
+			return fmt.Errorf("%v in %v", found, lines)
 		}
 		return nil
 	})
@@ -328,18 +341,14 @@ func TestEnvoyLogsRequestsAndTheirRule(t *testing.T) {
 	w.Rules()
 	w.Settled(meshcases.Ask{Path: "/denied"}, meshcases.Status(http.StatusForbidden))
 	w.Eventually("the lines of both requests", func() error {
-		text, err := os.ReadFile(path)
+		lines, err := accessLog(path)
 		if err != nil {
 			return err
 		}
 		found := map[string]bool{}
-		for line := range strings.Lines(string(text)) {
-			var entry map[string]any
-			if err := json.Unmarshal([]byte(line), &entry); err != nil {
-				return fmt.Errorf("%s: %w", line, err)
-			}
+		for _, entry := range lines {
 			if caller, _ := entry["caller"].(string); !strings.HasSuffix(caller, "/svc/web") || entry["method"] != "GET" {
-				return fmt.Errorf("%s", line)
+				return fmt.Errorf("%v", entry)
 			}
 			switch entry["response_code"] {
 			case 200.0:
@@ -349,7 +358,7 @@ func TestEnvoyLogsRequestsAndTheirRule(t *testing.T) {
 			}
 		}
 		if !found["allowed"] || !found["denied"] {
-			return fmt.Errorf("%v in %s", found, text)
+			return fmt.Errorf("%v in %v", found, lines)
 		}
 		return nil
 	})

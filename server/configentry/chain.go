@@ -55,7 +55,7 @@ func (Chain) NewValue() any { return new(api.DiscoveryChain) }
 // Read implements verb.Query.
 func (q Chain) Read(tx *state.Tx) ([]*verb.Row, error) {
 	o := chain.Options{Service: q.Service, Datacenter: q.Datacenter, TrustDomain: trustDomain(tx), Overrides: q.Overrides}
-	c, err := chain.Compile(o, standing{tx})
+	c, err := chain.Compile(o, propose(tx))
 	if err != nil {
 		return nil, err
 	}

@@ -1,24 +1,20 @@
 package configentry
 
 import (
-	"net/http"
 	"slices"
 	"strings"
 
+	"golang.org/x/net/http/httpguts"
+
 	"github.com/parleymesh/parley/api"
+	"github.com/parleymesh/parley/server/state"
 )
 
 // This file judges the parts of HTTP that several kinds of entry speak of.
 
-// methods are those that requests can be told apart by.
-var methods = []string{
-	http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodConnect,
-	http.MethodOptions, http.MethodTrace,
-}
-
 func checkMethod(path, method string) error {
-	if !slices.Contains(methods, method) {
-		return refusal("%s contains an invalid method %q: use %s", path, method, strings.Join(methods, ", "))
+	if !slices.Contains(state.HTTPMethods, method) {
+		return refusal("%s contains an invalid method %q: use %s", path, method, strings.Join(state.HTTPMethods, ", "))
 	}
 	return nil
 }
@@ -44,15 +40,10 @@ func checkHeaderName(path, name string, own bool) error {
 	if own {
 		rest = strings.TrimPrefix(rest, ":")
 	}
-	if rest == "" || strings.ContainsFunc(rest, func(r rune) bool { return !isToken(r) }) {
+	if !httpguts.ValidHeaderFieldName(rest) {
 		return refusal("%s %q is no name of a header", path, name)
 	}
 	return nil
-}
-
-// isToken tells the characters that HTTP allows in names.
-func isToken(r rune) bool {
-	return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("!#$%&'*+-.^_`|~", r)
 }
 
 // checkModifiers judges changes of headers as Envoy does.

@@ -28,7 +28,7 @@ type proposal struct {
 	by      map[entryKey]int // which change each entry has
 }
 
-// propose returns the state with the changes, of which no two are of one entry.
+// propose returns the state with the changes, of which no two are of one entry; without any, it is what stands.
 func propose(tx *state.Tx, changes ...change) *proposal {
 	p := &proposal{tx: tx, changes: changes, by: make(map[entryKey]int, len(changes))}
 	for i, c := range changes {
@@ -37,7 +37,7 @@ func propose(tx *state.Tx, changes ...change) *proposal {
 	return p
 }
 
-// entry returns an entry, or nil.
+// entry returns an entry, or nil. The transaction sees each that is looked up, also those that are not there.
 func (p *proposal) entry(kind, name string) api.ConfigEntry {
 	if i, ok := p.by[entryKey{kind, name}]; ok {
 		return p.changes[i].entry
@@ -94,6 +94,11 @@ func (p *proposal) intentions(name string) *api.ServiceIntentions {
 // mesh returns the entry of the whole mesh, or nil.
 func (p *proposal) mesh() *api.MeshEntry {
 	return typed[*api.MeshEntry](p.entry(api.KindMesh, api.MeshEntryName))
+}
+
+// exports returns what is exported, or nil.
+func (p *proposal) exports() *api.ExportedServices {
+	return typed[*api.ExportedServices](p.entry(api.KindExportedServices, api.ExportedServicesDefault))
 }
 
 // typed returns an entry as its type, nil for none.
@@ -195,8 +200,8 @@ const anywhere = "here"
 // admitChains refuses what breaks a chain, so that none breaks later, when it is pushed to proxies. A chain that is broken
 // already, as one of an older release may be, holds nothing up: what mends it is written step by step.
 func (p *proposal) admitChains(refuse func(int, error)) {
-	by := p.affected()
-	exports := typed[*api.ExportedServices](p.entry(api.KindExportedServices, api.ExportedServicesDefault))
+	by, stands := p.affected(), propose(p.tx)
+	exports := p.exports()
 	if i, ok := p.by[entryKey{api.KindExportedServices, api.ExportedServicesDefault}]; ok && exports != nil {
 		for _, s := range exports.Services {
 			if _, ok := by[s.Name]; !ok {
@@ -213,9 +218,9 @@ func (p *proposal) admitChains(refuse func(int, error)) {
 		if err == nil {
 			continue
 		}
-		before, broken := chain.Compile(o, standing{p.tx})
+		before, broken := chain.Compile(o, stands)
 		if broken == nil {
-			broken = checkExports(typed[*api.ExportedServices](state.ConfigEntry(p.tx, api.KindExportedServices, api.ExportedServicesDefault)), service, before)
+			broken = checkExports(stands.exports(), service, before)
 		}
 		if broken == nil {
 			refuse(by[service], err)

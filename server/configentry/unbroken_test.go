@@ -56,7 +56,7 @@ func TestUnbroken(t *testing.T) {
 			tx := s.State.Read()
 			tx.At(api.Tenant{}, 0)
 			for _, n := range names {
-				if _, err := chain.Compile(chain.Options{Service: n, Datacenter: "dc1"}, standing{tx}); err != nil {
+				if _, err := chain.Compile(chain.Options{Service: n, Datacenter: "dc1"}, propose(tx)); err != nil {
 					t.Fatalf("seed %d, step %d: after %s %+v: %v", seed, step, c.CommandType(), c, err)
 				}
 			}

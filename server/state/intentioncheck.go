@@ -183,8 +183,8 @@ func HasJWTProvider(tx *Tx, name string) bool {
 	return ConfigEntry(tx, api.KindJWTProvider, name) != nil
 }
 
-// httpMethods are the methods that an intention may name.
-var httpMethods = []string{
+// HTTPMethods are the methods that requests can be told apart by.
+var HTTPMethods = []string{
 	http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodConnect,
 	http.MethodOptions, http.MethodTrace,
 }
@@ -207,7 +207,7 @@ func checkHTTP(path string, h *api.IntentionHTTP) error {
 		}
 	}
 	for i, m := range h.Methods {
-		if !slices.Contains(httpMethods, m) {
+		if !slices.Contains(HTTPMethods, m) {
 			return refuse("%s.Methods contains an invalid method %q", path, m)
 		}
 		if slices.Contains(h.Methods[:i], m) {
